@@ -1,0 +1,123 @@
+"""What a network is: its facts on paper (`Network`) and its weights at work (`Model`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from zcdl_common.config import Config
+from zcdl_common.task import Array, Batch, Facts, Prediction, Sample, Task, resolve
+
+Which = Literal["best", "last"]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a network asks of an image, per spatial axis (Z)YX."""
+
+    multiple: tuple[int, ...]
+    """Sizes must be a multiple of this."""
+    halo: tuple[int, ...]
+    """How far an output pixel sees; tiles overlap by at least this."""
+    scale: tuple[int, ...]
+    """Output size divided by input size."""
+
+
+class Plan(NamedTuple):
+    """A config without gaps, and why each gap was filled as it was."""
+
+    config: Config
+    reasons: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The rule that picks the best epoch from the losses table; ``key`` "" keeps the last."""
+
+    key: str = "val_loss"
+    mode: Literal["min", "max"] = "min"
+
+    def better(self, value: float, than: float | None) -> bool:
+        if not self.key or than is None:
+            return not np.isnan(value) if self.key else True
+        return value < than if self.mode == "min" else value > than
+
+
+@dataclass(frozen=True)
+class WeightsFiles:
+    """What a BioImage Model Zoo package needs of a model."""
+
+    files: Mapping[str, Path]
+    """Weight format of the zoo -> file."""
+    architecture: Path | None = None
+    """Self-contained source file of the network (torch)."""
+    callable: str = ""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    version: str = ""
+    """Version of the backend that wrote the files."""
+
+
+class Model(Protocol):
+    """A network with weights. NumPy in, NumPy out; no backend type crosses this line."""
+
+    geometry: Geometry
+
+    def batch(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
+        """One training batch, a function of `samples` and `rng` alone."""
+        ...
+
+    def step(self, batch: Batch, learning_rate: float) -> Mapping[str, Any]:
+        """One optimiser step; results stay on the device until turned into floats."""
+        ...
+
+    def validate(self, samples: Sequence[Sample]) -> dict[str, float]:
+        """Losses and scores on whole validation images, keys starting with ``val_``."""
+        ...
+
+    def state(self) -> dict[str, Array]:
+        """Everything a resumed run needs: weights, optimisers, image pools, loss scaler."""
+        ...
+
+    def restore(self, state: Mapping[str, Array]) -> None: ...
+
+    def forward(self, tiles: Array) -> tuple[Array, ...]:
+        """Scaled (B, (Z)YXC) -> dense maps (B, (Z)YXK)."""
+        ...
+
+    def decode(self, maps: tuple[Array, ...], settings: Mapping[str, Any]) -> Prediction:
+        """Dense maps of one whole image -> its prediction."""
+        ...
+
+    def save(self, folder: Path, which: Which) -> None: ...
+    def load(self, folder: Path, which: Which) -> None: ...
+    def weights(self, folder: Path, test_input: Array) -> WeightsFiles: ...
+
+
+@dataclass(frozen=True)
+class Network:
+    """One published method."""
+
+    name: str
+    title: str
+    task: Task
+    backend: Literal["torch", "tensorflow"]
+    Config: type[Config]
+    model: str
+    """Import path of the model class, resolved on first use."""
+    cite: tuple[str, ...]
+    """DOIs of the method."""
+    plan: Callable[[Any, Facts], Plan]
+    """Fills what is automatic from the data, with reasons."""
+    primary: str
+    """The metric that decides the verdict."""
+    best: Best = Best()
+    summary: str = ""
+    """One line: what it is for."""
+
+    def build(self, config: Config, facts: Facts) -> Model:
+        """Import the backend and build the model."""
+        return resolve(self.model)(config, facts)  # type: ignore[no-any-return]

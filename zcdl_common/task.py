@@ -1,0 +1,126 @@
+"""The few types everything shares: samples, splits, facts, tasks, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Batch = Mapping[str, Array]
+"""Named NumPy arrays of one training step; images are float32 (B, (Z)YXC)."""
+
+
+def resolve(name: str) -> Any:
+    """Import ``"package.module:attribute"`` on first use, so that naming it costs nothing."""
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+class Lazy(Protocol):
+    """Something on disk that is read when asked for."""
+
+    @property
+    def path(self) -> Path: ...
+    def read(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and what is known about it.
+
+    ``source.read()`` gives (Z)YXC; what ``target.read()`` gives depends on the task. Samples of
+    one ``group`` (movie, stack, well) never stand on both sides of a split.
+    """
+
+    name: str
+    group: str
+    source: Lazy
+    target: Lazy | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples by role. ``unpaired`` is a second domain without partners (CycleGAN)."""
+
+    train: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
+    test: tuple[Sample, ...] = ()
+    unpaired: tuple[Sample, ...] = ()
+    note: str = ""
+    """How the images were divided, in a sentence for the report."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a data set says about itself, measured once on the training images."""
+
+    ndim: int
+    """Spatial dimensions: 2 (YX) or 3 (ZYX)."""
+    channels: tuple[str, ...]
+    """Names of the input channels."""
+    shapes: tuple[tuple[int, ...], ...]
+    """Spatial size (Z)YX of every training image."""
+    dtype: str
+    pixel_size: tuple[float, ...] | None = None
+    """(Z)YX in micrometres."""
+    classes: tuple[int, ...] = ()
+    """Values found in masks, background first; empty where the target is no mask."""
+    target_channels: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Images by role: train, validation, test."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What only one task measures (object sizes, foreground fraction, scales of the training set)."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says about one image.
+
+    ``main`` is the task's own result (mask, labels, image, boxes, points); ``extra`` holds named
+    companions (probability, uncertainty, support).
+    """
+
+    main: Array
+    extra: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What varies with the kind of target. Strings are import paths, resolved on first use."""
+
+    name: Literal["restore", "segment", "instances", "detect", "localise", "translate"]
+    target: str
+    """``(sample, facts) -> target array`` as the network learns it."""
+    facts: str
+    """``(samples, config) -> dict`` of the task's own fields of `Facts`."""
+    scores: str
+    """``(truth, prediction, facts) -> dict`` of metric name to value, for one image."""
+    baseline: str
+    """``(train samples, facts, seed) -> (name, source image -> Prediction)``: the classical method."""
+    picture: str
+    """``(axes, source, target or prediction) -> None``: draws one image."""
+    source_label: str = "images"
+    target_label: str = "targets"
+    input_is_prediction: bool = False
+    """Whether the untouched input is itself an attempt worth scoring (restoration)."""
+
+    @cached_property
+    def read_target(self) -> Callable[[Sample, Facts], Array]:
+        return resolve(self.target)  # type: ignore[no-any-return]
+
+
+def with_target(sample: Sample, target: Lazy | None) -> Sample:
+    """The same sample with another target."""
+    return replace(sample, target=target)
+
+
+def as_float(image: Array) -> Array:
+    """Any image as float32."""
+    return np.asarray(image, dtype=np.float32)
