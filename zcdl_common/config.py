@@ -35,7 +35,7 @@ def setting(
     ``more`` folds the field under "More settings". A default of None means automatic: the plan
     fills it from the data and says why.
     """
-    extra = {"section": section, "label": label, "use": use, "more": more}
+    extra: dict[str, Any] = {"section": section, "label": label, "use": use, "more": more}
     return Field(default, json_schema_extra=extra, **limits)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from zcdl_common import config as _config
 from zcdl_common.config import Config
 from zcdl_common.task import Array, Batch, Facts, Prediction, Sample, Task, resolve
 
@@ -118,6 +119,6 @@ class Network:
     summary: str = ""
     """One line: what it is for."""
 
-    def build(self, config: Config, facts: Facts) -> Model:
+    def build(self, config: _config.Config, facts: Facts) -> Model:
         """Import the backend and build the model."""
         return resolve(self.model)(config, facts)  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""Scores of predictions: arrays in, numbers out, one file a kind of result."""

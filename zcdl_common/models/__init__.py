@@ -1,0 +1,1 @@
+"""Networks with weights: the only code that imports torch or tensorflow."""
