@@ -142,5 +142,49 @@ class Fixed(Scaling):
         return cls._from(*mean_std(images))
 
     @classmethod
-    def _space(ndim: int) -> list[str]:
+    def percentiles(cls, images: Sequence[Any], low: float = 0.0, high: float = 100.0) -> Fixed:
+        """Percentiles over all pixels of a training set; minimum and maximum unless told otherwise."""
+        bottom, top = percentiles(images, (low, high))
+        return cls._from(bottom, top - bottom)
+
+    @classmethod
+    def _from(cls, mean: Array, std: Array) -> Fixed:
+        # a constant training set says nothing about contrast: its unit is kept
+        return cls(tuple(mean.tolist()), tuple(np.where(std > EPS, std, 1.0).tolist()))
+
+    def limits(self, image: Any = None) -> Limits:
+        channels = len(self.mean) if image is None else image.shape[-1]
+        if channels != len(self.mean):
+            raise DataError(
+                f"The image has {channels} channels, the network was trained on {len(self.mean)}. "
+                "Pick the same channels with the parameter 'channels'."
+            )
+        return Limits(np.asarray(self.mean, np.float64), np.asarray(self.std, np.float64) + EPS)
+
+    def zoo(self, ndim: int) -> list[dict[str, Any]]:
+        """Scalars for one channel (not every reader takes lists), else lists along the channel axis."""
+        kwargs: dict[str, Any] = {"mean": self.mean[0], "std": self.std[0]}
+        if len(self.mean) > 1:
+            kwargs = {"mean": list(self.mean), "std": list(self.std), "axis": "channel"}
+        return [{"id": "fixed_zero_mean_unit_variance", "kwargs": kwargs}]
+
+    def zoo_undo(self) -> list[dict[str, Any]]:
+        """Postprocessing steps that bring an output back to the units of the images.
+
+        Raises
+        ------
+        ValueError
+            Channels differ: readers take one gain only, so `undo` has to be part of the network.
+        """
+        if len(set(zip(self.mean, self.std, strict=True))) > 1:
+            raise ValueError("scales differ between output channels: put the scaling into the network")
+        gain, offset = self.std[0] + EPS, self.mean[0]
+        return [{"id": "scale_linear", "kwargs": {"gain": gain, "offset": offset}}]
+
+    def describe(self) -> str:
+        pairs = ", ".join(f"{m:.4g} and {s:.4g}" for m, s in zip(self.mean, self.std, strict=True))
+        return f"scaled by an offset and a span fixed from the training set ({pairs})"
+
+
+def _space(ndim: int) -> list[str]:
     return list("zyx"[3 - ndim :])
