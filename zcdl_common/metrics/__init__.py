@@ -1,1 +1,5 @@
-"""Scores of predictions: arrays in, numbers out, one file a kind of result."""
+"""Arrays to numbers, one file a task.
+
+``segmentation`` and ``images`` score one image; ``statistics`` turns the scores of many images into
+intervals, a verdict and a sentence. Nothing here knows of networks, files or plots.
+"""
