@@ -1,0 +1,25 @@
+"""Figures: every function returns a matplotlib Figure, built without pyplot and without a display."""
+
+from zcdl_common.plots.comparison import scores
+from zcdl_common.plots.curves import best_epoch, live, losses, threshold_curve
+from zcdl_common.plots.galleries import Example, examples, pairs, patches, worst
+from zcdl_common.plots.labels import metric_label
+from zcdl_common.plots.segmentation import draw_segmentation
+from zcdl_common.plots.style import png, save
+
+__all__ = [
+    "Example",
+    "best_epoch",
+    "draw_segmentation",
+    "examples",
+    "live",
+    "losses",
+    "metric_label",
+    "pairs",
+    "patches",
+    "png",
+    "save",
+    "scores",
+    "threshold_curve",
+    "worst",
+]

@@ -1,0 +1,38 @@
+"""Names of scores as they stand in figures, tables and sentences."""
+
+from __future__ import annotations
+
+METRIC_LABELS = {
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "nrmse": "NRMSE",
+    "pearson_r": "Pearson r",
+    "iou": "IoU",
+    "dice": "Dice",
+    "precision": "precision",
+    "recall": "recall",
+    "ap50": "AP at IoU 0.5",
+    "ap70": "AP at IoU 0.7",
+    "f1_50": "F1 at IoU 0.5",
+    "pq": "panoptic quality",
+    "map50": "mAP at IoU 0.5",
+    "map50_95": "mAP at IoU 0.5–0.95",
+    "jaccard": "Jaccard index",
+    "rmse_nm": "RMSE (nm)",
+    "frc_nm": "FRC resolution (nm)",
+    "cycle_error": "cycle error",
+    "feature_distance": "feature distance",
+    "count_bias": "bias of the count",
+    "size_bias": "bias of the size",
+}
+
+LESS_IS_BETTER = frozenset({"nrmse", "rmse_nm", "frc_nm", "cycle_error", "feature_distance"})
+
+
+def metric_label(key: str) -> str:
+    """Return the name of a score; of ``iou_class_2`` and others of a known family too."""
+    if key in METRIC_LABELS:
+        return METRIC_LABELS[key]
+    family = next((known for known in METRIC_LABELS if key.startswith(f"{known}_")), "")
+    rest = key[len(family) :].strip("_").replace("_", " ")
+    return f"{METRIC_LABELS[family]}, {rest}" if family else key.replace("_", " ")
