@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zcdl_common.plots import style
-from zcdl_common.plots.images import PixelSize, draw_source, name_panel, scale_bar
+from zcdl_common.plots.images import PixelSize, aspect, draw_source, name_panel, scale_bar
 from zcdl_common.plots.labels import metric_label
 from zcdl_common.plots.segmentation import draw_segmentation
 from zcdl_common.task import Array
@@ -99,8 +99,11 @@ def live(
     data = style.columns(table)
     epochs = style.numbers(data.get("epoch", []))
     pictures = {"image": None, "network": prediction} | ({"truth": truth} if truth is not None else {})
-    figure = style.new_figure(3.4 + 2.3 * len(pictures), 2.9)
-    curve, *panels = figure.subplots(1, 1 + len(pictures), width_ratios=[1.5] + [1] * len(pictures))
+    tall = aspect(source, pixel_size)
+    height = 2.4 if tall < 1.3 else 3.2
+    widths = [3.4] + [float(np.clip(height / tall, 1.2, 4.5))] * len(pictures)
+    figure = style.new_figure(sum(widths) + 0.4, height + 0.6)
+    curve, *panels = figure.subplots(1, len(widths), width_ratios=widths)
     _loss_lines(curve, data, epochs, best_epoch(table))
     if _positive(data):
         curve.set_yscale("log")
@@ -109,7 +112,7 @@ def live(
     style.whole_numbers(curve)
     for axes, (name, result) in zip(panels, pictures.items(), strict=True):
         if result is None:
-            style.footnote(figure, [draw_source(axes, source, pixel_size)])
+            style.note_above(figure, [draw_source(axes, source, pixel_size)])
             scale_bar(axes, source.shape[-2], pixel_size)
         else:
             draw(axes, source, result, pixel_size=pixel_size)

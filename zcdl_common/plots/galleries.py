@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zcdl_common.plots import style
-from zcdl_common.plots.images import PixelSize, draw_source, name_below, name_panel, scale_bar, view_note
+from zcdl_common.plots.images import (
+    PixelSize,
+    aspect,
+    draw_source,
+    name_below,
+    name_panel,
+    scale_bar,
+    view_note,
+)
 from zcdl_common.plots.labels import LESS_IS_BETTER, metric_label
 from zcdl_common.plots.segmentation import draw_errors, draw_segmentation
 from zcdl_common.task import Array
@@ -60,7 +68,9 @@ def pairs(
     count = min(len(sources), most)
     if not count:
         return style.say_nothing_to_show(style.new_figure(6, 2), "There is no image to show.")
-    figure, grid = _grid([sources[:count]] * 2, 2.5, pixel_size)
+    aspects = [aspect(source, pixel_size) for source in sources[:count]]
+    height = 2.5 * float(np.clip(max(aspects), 1.0, 1.6))
+    figure, grid = _grid([np.clip(height / ratio, 1.2, 5.0) for ratio in aspects], [height, height])
     notes = []
     for column in range(count):
         above, below = grid[:, column]
@@ -69,7 +79,7 @@ def pairs(
         draw(below, sources[column], targets[column], pixel_size=pixel_size)
         name_panel(above, style.shorten(names[column], 32) if column < len(names) else f"image {column + 1}")
     _name_rows(grid, ["image", "image and target"])
-    style.footnote(figure, notes)
+    style.note_above(figure, notes)
     return figure
 
 
@@ -89,12 +99,11 @@ def patches(
     rows = [list(before)[:8], list(after)[:8]]
     if not rows[0]:
         return style.say_nothing_to_show(style.new_figure(6, 2), "There is no patch to show.")
-    figure, grid = _grid([[source for source, _ in row] for row in rows], 1.6)
+    figure, grid = _grid([np.clip(1.6 / aspect(source), 0.6, 3.0) for source, _ in rows[0]], [1.6, 1.6])
     for axes, (source, target) in zip(grid.ravel(), rows[0] + rows[1], strict=True):
         draw(axes, source, target)
     _name_rows(grid, ["as it is", "augmented"])
-    note = view_note(rows[0][0][0].ndim - 1)
-    style.headline(figure, "Patches before and after augmentation" + (f" ({note})" if note else ""))
+    style.note_above(figure, [view_note(rows[0][0][0].ndim - 1)])
     return figure
 
 
@@ -132,7 +141,8 @@ def examples(
         del titles["truth"]
     else:
         titles["errors"] = "errors of the network"
-    figure, grid = _grid([[row.source] * len(titles) for row in rows], 2.1, pixel_size)
+    heights = [np.clip(2.1 * aspect(row.source, pixel_size), 0.6, 4.2) for row in rows]
+    figure, grid = _grid([2.1] * len(titles), heights)
     notes = []
     for line, row in zip(grid, rows, strict=True):
         panels = dict(zip(titles, line, strict=True))
@@ -154,7 +164,7 @@ def examples(
     _name_rows(grid, [style.shorten(row.name, 26) for row in rows])
     if "errors" in titles and draw_error is draw_errors:
         _error_legend(figure, rows)
-    style.footnote(figure, notes)
+    style.note_above(figure, notes)
     return figure
 
 
@@ -187,9 +197,11 @@ def worst(
         return style.say_nothing_to_show(style.new_figure(6, 2), "There is no scored test image to show.")
     across = min(3, len(scored))
     down = -(-len(scored) // across)
-    filled = scored + [scored[-1]] * (down * across - len(scored))
-    lines = [filled[i * across : (i + 1) * across] for i in range(down)]
-    figure, grid = _grid([[row.source for row in line for _ in "ab"] for line in lines], 1.75, pixel_size)
+    lines = [scored[i * across : (i + 1) * across] for i in range(down)]
+    heights = [
+        np.clip(1.75 * max(aspect(row.source, pixel_size) for row in line), 0.5, 3.5) for line in lines
+    ]
+    figure, grid = _grid([1.75] * (2 * across), heights)
     for number, (left, right) in enumerate(grid.reshape(-1, 2)):
         if number >= len(scored):
             left.set_axis_off()
@@ -204,7 +216,7 @@ def worst(
             scale_bar(left, row.source.shape[-2], pixel_size)
     if draw_error is draw_errors:
         _error_legend(figure, scored)
-    style.footnote(figure, [view_note(scored[0].source.ndim - 1)])
+    style.note_above(figure, [view_note(scored[0].source.ndim - 1)])
     return figure
 
 
@@ -217,22 +229,12 @@ def _draw_or_blank(
         draw(axes, first, second, pixel_size=pixel_size)
 
 
-def _grid(rows: Sequence[Sequence[Array]], width: float, pixel_size: PixelSize = None) -> tuple[Figure, Any]:
-    """Axes for rows of images (Z)YXC, `width` inches each, as tall as the images are."""
-    heights = [np.clip(max(_aspect(image, pixel_size) for image in row), 0.3, 1.6) * width for row in rows]
-    count = max(len(row) for row in rows)
-    figure = style.new_figure(
-        count * (width + 0.1) + 0.4, sum(heights) + 0.35 * len(rows) + 0.4, "compressed"
-    )
-    return figure, figure.subplots(len(rows), count, squeeze=False, height_ratios=heights)
-
-
-def _aspect(image: Array, pixel_size: PixelSize) -> float:
-    """Height over width of an image as `flatten` shows it."""
-    from zcdl_common.plots.images import flatten
-
-    height, width = flatten(image[..., 0], image.ndim - 1, pixel_size).shape
-    return float(height / width)
+def _grid(widths: Sequence[float], heights: Sequence[float]) -> tuple[Figure, Any]:
+    """Axes for images as wide as their column and as tall as their row, in inches."""
+    width = max(2.4, sum(widths) + 0.1 * len(widths) + 0.3)
+    figure = style.new_figure(width, sum(heights) + 0.3 * len(heights) + 0.6, "compressed")
+    ratios: Any = {"width_ratios": widths, "height_ratios": heights}
+    return figure, figure.subplots(len(heights), len(widths), squeeze=False, **ratios)
 
 
 def _name_rows(grid: Any, names: Sequence[str]) -> None:

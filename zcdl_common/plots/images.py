@@ -106,6 +106,12 @@ def flatten(image: Array, ndim: int, pixel_size: PixelSize = None) -> Array:
     return np.concatenate([image[depth // 2], image[rows, height // 2]])
 
 
+def aspect(image: Array, pixel_size: PixelSize = None) -> float:
+    """Height over width of an image (Z)YXC as `flatten` shows it."""
+    height, width = flatten(image[..., 0], image.ndim - 1, pixel_size).shape
+    return float(height / width)
+
+
 def colour(image: Array) -> tuple[Array, str]:
     """Turn channels into colours.
 

@@ -74,12 +74,12 @@ def headline(figure: Figure, text: str) -> None:
     figure.suptitle(text, x=0.01, ha="left", fontsize=TITLE, fontweight="bold", color=INK)
 
 
-def footnote(figure: Figure, notes: Iterable[str]) -> None:
-    """Write what must be said about the pictures below them, each thing once, broken into lines that fit."""
+def note_above(figure: Figure, notes: Iterable[str]) -> None:
+    """Say above the pictures how they are shown, each thing once, broken into lines that fit."""
     text = "; ".join(dict.fromkeys(note for note in notes if note))
     if text:
-        lines = textwrap.fill(text, max(30, int(figure.get_figwidth() * 14)))
-        figure.supxlabel(lines, fontsize=SMALL, color=FAINT)
+        lines = textwrap.fill(text, max(20, int(figure.get_figwidth() * 13)))
+        figure.suptitle(lines, x=0.01, ha="left", fontsize=SMALL, color=FAINT)
 
 
 def tidy(axes: Axes, x: str = "", y: str = "", title: str = "") -> None:
