@@ -9,6 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from zcdl_common.task import Array
+
+PIECE = 2**15
+"""Pixels copied from or to a memory map at once. The system maps whole rows of pages around each touched
+one, so a tile of a wide image would otherwise hold many times its own size."""
+
 
 def blocks(image: Any, budget: int = 2**20) -> Iterator[tuple[slice, ...]]:
     """Cut an image into blocks of about `budget` pixels that cover it once.
@@ -37,15 +43,45 @@ def blocks(image: Any, budget: int = 2**20) -> Iterator[tuple[slice, ...]]:
         yield tuple(slice(a, min(a + s, n)) for a, s, n in zip(corner, size, shape, strict=True))
 
 
-def release(image: Any) -> None:
-    """Let go of the pages of a memory map that were touched so far.
+def fetch(image: Any, where: tuple[slice, ...]) -> Array:
+    """Read a region into memory, with no more of a memory map resident than a piece of it."""
+    if _pages(image) is None:
+        return np.asarray(image[where])
+    region = np.empty(image[where].shape, image.dtype)
+    _copy(image[where], region, image)
+    return region
 
-    They count as memory of this process until the system needs the room; changes already reached the
-    file's cache and stay. Does nothing for other arrays, and where the system has no such call.
+
+def store(image: Any, where: tuple[slice, ...], values: Array) -> None:
+    """Write a region, with no more of a memory map resident than a piece of it."""
+    if _pages(image) is None:
+        image[where] = values
+    else:
+        _copy(values, image[where], image)
+
+
+def release(image: Any) -> None:
+    """Let go of the pages of a memory map that were touched so far; other arrays are left alone.
+
+    Such pages count as memory of this process until the system needs the room. Changes have already
+    reached the file's cache and stay.
     """
-    pages = getattr(image, "_mmap", None)
-    if isinstance(pages, mmap.mmap) and hasattr(pages, "madvise") and getattr(image, "mode", "c") != "c":
+    pages = _pages(image)
+    if pages is not None:
         pages.madvise(mmap.MADV_DONTNEED)
+
+
+def _copy(source: Array, target: Array, mapped: Any) -> None:
+    for piece in blocks(source, PIECE):
+        target[piece] = source[piece]
+        release(mapped)
+
+
+def _pages(image: Any) -> mmap.mmap | None:
+    # pages of a copy-on-write map ("c") hold changes that are nowhere else
+    pages = getattr(image, "_mmap", None)
+    able = isinstance(pages, mmap.mmap) and hasattr(pages, "madvise") and getattr(image, "mode", "c") != "c"
+    return pages if able else None
 
 
 def _chunks(image: Any) -> tuple[int, ...]:
