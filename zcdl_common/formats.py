@@ -14,6 +14,7 @@ import numpy as np
 
 from zcdl_common.axes import obvious_colour
 from zcdl_common.errors import DataError, UserError
+from zcdl_common.mapped import Mapped
 from zcdl_common.task import Array
 
 TIFF = (".tif", ".tiff", ".btf", ".tf8", ".lsm")
@@ -107,11 +108,11 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def _numpy(path: Path) -> Source:
-    lazy = partial(np.load, path, mmap_mode="r", allow_pickle=False)
-    array = lazy()
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    mapped = Mapped(path, array.offset, array.shape, array.dtype) if array.flags.c_contiguous else array
     axes = "YXS" if obvious_colour(array.shape) else "Q" * (array.ndim - 2) + "YX"
     load = partial(np.load, path, allow_pickle=False)
-    return Source(axes, array.shape, array.dtype.str, load, lazy)
+    return Source(axes, array.shape, array.dtype.str, load, lambda: mapped)
 
 
 def _picture(path: Path) -> Source:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from zcdl_common.axes import check_axes, resolve_axes
-from zcdl_common.errors import ConfigError, DataError
+from zcdl_common.axes import check_axes
+from zcdl_common.errors import DataError
 from zcdl_common.folders import find_files, split_folders, stem
-from zcdl_common.formats import Source, naming, open_source
-from zcdl_common.lazy_image import LazyImage, Part, native
+from zcdl_common.image_file import ImageFile, channel_names, describe_size, pick_channels, pixel_size_of
+from zcdl_common.lazy_image import LazyImage, native
 from zcdl_common.task import Array
 
 __all__ = ["ImageInfo", "ImageRef", "LazyImage", "Region", "find_files", "find_images", "stem"]
@@ -77,16 +77,10 @@ class ImageRef:
         ConfigError
             A channel or the pixel size does not fit the file.
         """
-        files = [_File.open(path, self.axes) for path in self.paths]
+        files = self._files()
         first = files[0]
-        for other in files[1:]:
-            if other.shape != first.shape or other.frames != first.frames:
-                raise DataError(
-                    f"{first.path} is {_size(first)}, {other.path} is {_size(other)} (Z, Y, X): "
-                    "files that are channels of one image must have the same size."
-                )
-        names = _channel_names(files)
-        picks = _picks(self.channels, names, first.path)
+        names = channel_names(files)
+        picks = pick_channels(self.channels, names, first.path)
         region = self.region or tuple((0, n) for n in first.shape)
         return ImageInfo(
             shape=tuple(stop - start for start, stop in region),
@@ -95,7 +89,7 @@ class ImageRef:
             frames=first.frames,
             dtype=str(np.result_type(*(native(np.empty(0, f.source.dtype)).dtype for f in files))),
             axes=first.axes.replace("_", ""),
-            pixel_size=_pixel_size(self.pixel_size, first),
+            pixel_size=pixel_size_of(self.pixel_size, first),
         )
 
     def read(self) -> Array:
@@ -106,14 +100,11 @@ class ImageRef:
         DataError
             As `info`, or the pixels cannot be decoded.
         """
-        piecewise = self.region is not None or self.info().frames > 1
-        with naming(self.path):
-            return self._view(lazy=piecewise)[...]
+        return self._view(whole=self.region is None and self.info().frames == 1)[...]
 
     def open(self) -> LazyImage:
         """The same image, of which only what is sliced is read."""
-        with naming(self.path):
-            return self._view(lazy=True)
+        return self._view(whole=False)
 
     def crop(self, region: Region) -> ImageRef:
         """A region of this image, in its own coordinates."""
@@ -126,44 +117,23 @@ class ImageRef:
         shifted = tuple((a + o, b + o) for (a, b), o in zip(region, origin, strict=True))
         return replace(self, region=shifted)
 
-    def _view(self, lazy: bool) -> LazyImage:
-        files = [_File.open(path, self.axes) for path in self.paths]
+    def _files(self) -> list[ImageFile]:
+        files = [ImageFile.open(path, self.axes) for path in self.paths]
+        for other in files[1:]:
+            if (other.shape, other.frames) != (files[0].shape, files[0].frames):
+                raise DataError(
+                    f"{files[0].path} is {describe_size(files[0])}, {other.path} is {describe_size(other)}: "
+                    "files that are channels of one image must have the same size."
+                )
+        return files
+
+    def _view(self, whole: bool) -> LazyImage:
+        files = self._files()
         if self.frame is None and files[0].frames > 1:
             raise DataError(f"{self.path} holds {files[0].frames} time frames where one image is needed.")
-        self.info()  # sizes agree, channels exist
-        frame = self.frame or 0
-        parts = [Part(f.source.lazy() if lazy else f.source.load(), f.axes, f.channels, frame) for f in files]
-        picks = _picks(self.channels, _channel_names(files), self.path)
+        parts = [file.part(self.frame or 0, whole) for file in files]
+        picks = pick_channels(self.channels, channel_names(files), self.path)
         return LazyImage(parts, picks, self.region or tuple((0, n) for n in files[0].shape))
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file with its axes settled."""
-
-    path: Path
-    source: Source
-    axes: str
-
-    @classmethod
-    def open(cls, path: Path, override: str) -> _File:
-        source = open_source(path)
-        return cls(path, source, resolve_axes(path, source.axes, source.shape, override))
-
-    def size(self, axis: str) -> int:
-        return self.source.shape[self.axes.index(axis)] if axis in self.axes else 1
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.size(axis) for axis in "ZYX" if axis in self.axes)
-
-    @property
-    def frames(self) -> int:
-        return self.size("T")
-
-    @property
-    def channels(self) -> int:
-        return self.size("C") * self.size("S") - self.source.opaque
 
 
 def find_images(
@@ -239,54 +209,3 @@ def _refuse_gaps(folders: Sequence[str], tables: Sequence[dict[str, Path]], para
             + more
             + "\nAdd these files, or remove their partners."
         )
-
-
-def _size(file: _File) -> str:
-    frames = f", {file.frames} frames" if file.frames > 1 else ""
-    return " x ".join(map(str, file.shape)) + frames
-
-
-def _channel_names(files: Sequence[_File]) -> list[str]:
-    names: list[str] = []
-    for file in files:
-        own = list(file.source.channel_names)[: file.channels]
-        if len(own) < file.channels:
-            colours = ["red", "green", "blue", "alpha"]
-            plain = [f"channel {i}" for i in range(file.channels)]
-            own = colours[: file.channels] if "S" in file.axes and file.channels in (3, 4) else plain
-        if len(files) > 1:
-            folder = file.path.parent.name
-            own = [folder] if file.channels == 1 else [f"{folder} {name}" for name in own]
-        names += own
-    return names
-
-
-def _picks(wanted: tuple[str, ...] | None, names: Sequence[str], path: Path) -> list[int]:
-    """Positions of the wanted channels: a name first, else a number from 0."""
-    if wanted is None:
-        return list(range(len(names)))
-    lower = [name.casefold() for name in names]
-    picks = []
-    for text in map(str, wanted):
-        if text.casefold() in lower:
-            picks.append(lower.index(text.casefold()))
-        elif text.isdecimal() and int(text) < len(names):
-            picks.append(int(text))
-        else:
-            listed = ", ".join(f"{i} ({name})" for i, name in enumerate(names))
-            raise ConfigError(f"channels = {text!r}: {path} has no such channel. Its channels are {listed}.")
-    return picks
-
-
-def _pixel_size(given: tuple[float, ...] | None, file: _File) -> tuple[float, ...] | None:
-    axes = [axis for axis in "ZYX" if axis in file.axes]
-    if given is None:
-        sizes = [file.source.pixel_size.get(axis) for axis in axes]
-        return tuple(s for s in sizes if s) if all(sizes) else None
-    if len(given) == 1:
-        return tuple(given) * len(axes)
-    if len(given) < len(axes):
-        raise ConfigError(
-            f"pixel_size = {given}: {file.path} has the axes {', '.join(axes)}, so write {len(axes)} numbers."
-        )
-    return tuple(given[-len(axes) :])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from zcdl_common.formats import naming
 from zcdl_common.task import Array
 
 
@@ -20,6 +22,7 @@ class Part:
     become channels; T is set to `frame`; ``_`` is an axis of length one that is dropped.
     """
 
+    path: Path
     raw: Any
     axes: str
     channels: int
@@ -34,12 +37,13 @@ class Part:
             # one channel axis: read no more of it than is asked for
             first = min(channels)
             slices["C"] = slices["S"] = slice(first, max(channels) + 1)
-        pixels = np.asarray(self.raw[tuple(slices.get(a, slice(None)) for a in self.axes)])
+        with naming(self.path):
+            pixels = np.asarray(self.raw[tuple(slices.get(a, slice(None)) for a in self.axes)])
         order = [self.axes.index(a) for a in "ZYXCS" if a in self.axes]
         rest = [i for i in range(len(self.axes)) if i not in order]
         pixels = pixels.transpose(*rest, *order)
         spatial = pixels.shape[len(rest) :][: len(window)]
-        pixels = pixels.reshape(*spatial, prod(pixels.shape) // max(1, prod(spatial)) if spatial else 1)
+        pixels = pixels.reshape(*spatial, prod(pixels.shape[len(rest) + len(window) :]))
         return native(pixels)[..., [c - first for c in channels]]
 
 

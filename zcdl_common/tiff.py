@@ -14,6 +14,7 @@ import tifffile
 from zcdl_common.axes import obvious_colour
 from zcdl_common.errors import DataError
 from zcdl_common.formats import Source
+from zcdl_common.mapped import Mapped
 from zcdl_common.task import Array
 
 MICROMETRES = {
@@ -71,15 +72,15 @@ def _load(path: Path) -> Array:
 
 
 def _lazy(path: Path) -> Any:
-    """Memory-mapped where the pixels lie in one piece, else decoded chunk by chunk."""
+    """Mapped where the pixels lie in one piece, else decoded chunk by chunk."""
+    with tifffile.TiffFile(path) as tif:
+        series = tif.series[0]
+        if series.dataoffset is not None:
+            dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
+            return Mapped(path, series.dataoffset, tuple(series.shape), dtype)
     import zarr
 
-    tif = tifffile.TiffFile(path)
-    series = tif.series[0]
-    if series.dataoffset is not None and series.keyframe.is_memmappable:
-        tif.close()
-        return tifffile.memmap(path, mode="r")
-    return zarr.open_array(tif.series[0].aszarr(level=0), mode="r")
+    return zarr.open_array(tifffile.TiffFile(path).series[0].aszarr(level=0), mode="r")
 
 
 def _only_series(path: Path, tif: tifffile.TiffFile) -> Any:
