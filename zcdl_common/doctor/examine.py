@@ -1,0 +1,144 @@
+"""Run every check that fits the task over a whole data set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from zcdl_common.doctor import alignment, duplicates, intensities, labels, objects, shapes
+from zcdl_common.doctor.findings import Finding, Report, size_text
+from zcdl_common.doctor.reading import MASKED, Look, look_at
+from zcdl_common.task import Sample, Task
+
+MOST_READ = 200
+"""Images that are read whole; of larger sets every n-th one, and the headers of the others."""
+TARGET_WORDS = {"segment": "mask", "instances": "label image", "restore": "clean image"}
+_SHARED_SCALE = ("noise2void", "cyclegan", "deepstorm")
+
+
+def check(
+    samples: Sequence[Sample],
+    *,
+    task: Task | str,
+    test: Sequence[Sample] = (),
+    unmatched: Any = None,
+    patch_size: Sequence[int] | None = None,
+    ndim: int | None = None,
+    config: Any = None,
+) -> Report:
+    """Look for whatever would waste an hour of training.
+
+    A file that cannot be read is a finding; the others are checked all the same.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Training and validation images, with targets where the task has them.
+    task : Task or its name
+        segment, instances, restore, translate, detect or localise.
+    test : sequence of Sample
+        Images of a test folder of their own.
+    unmatched : Pairing, optional
+        Its ``without_target`` and ``without_source`` are reported as missing partners.
+    patch_size : sequence of int, optional
+        (Z)YX in pixels; default the one in `config`.
+    ndim : int, optional
+        2 or 3 where it was chosen; default what most files are.
+    config : Config, optional
+        For the network's name and patch size.
+
+    Returns
+    -------
+    Report
+        ``report.errors`` is empty if training can start.
+    """
+    name = task if isinstance(task, str) else task.name
+    word = TARGET_WORDS.get(name, "target")
+    patch_size = patch_size if patch_size is not None else getattr(config, "patch_size", None)
+    everything = [(s, False) for s in samples] + [(s, True) for s in test]
+    names = _file_names([s for s, _ in everything])
+    step = -(-len(everything) // MOST_READ) or 1
+    looks = [
+        look_at(sample, file, is_test, name, word, whole=i % step == 0)
+        for i, ((sample, is_test), file) in enumerate(zip(everything, names, strict=True))
+    ]
+    findings = [f for look in looks for f in look.findings]
+    findings += _partners(looks, unmatched, name, word)
+    findings += shapes.check_count(len(samples), name)
+    findings += _set(looks, name, ndim, patch_size, getattr(config, "network", ""))
+    findings += _annotations(looks, name, word, patch_size)
+    table = tuple(_row(look) for look in looks if look.read)
+    return Report(tuple(dict.fromkeys(findings)), table, len(everything))
+
+
+def _file_names(samples: Sequence[Sample]) -> list[str]:
+    """Paths of the images; where several samples are parts of one file, the part is added."""
+    paths = [str(s.source.path) for s in samples]
+    counts = Counter(paths)
+    return [f"{p} ({s.name})" if counts[p] > 1 else p for p, s in zip(paths, samples, strict=True)]
+
+
+def _partners(looks: Sequence[Look], unmatched: Any, task: str, word: str) -> Iterator[Finding]:
+    single = [str(getattr(x, "path", x)) for x in getattr(unmatched, "without_target", ())]
+    lost = [str(getattr(x, "path", x)) for x in getattr(unmatched, "without_source", ())]
+    bare = [look.file for look in looks if look.sample.target is None]
+    if bare and (len(bare) < len(looks) or task in (*MASKED, "detect")):
+        single += [f for f in bare if f not in single]
+    yield from shapes.check_partners(single, lost, word)
+
+
+def _set(
+    looks: Sequence[Look], task: str, ndim: int | None, patch_size: Sequence[int] | None, network: str
+) -> Iterator[Finding]:
+    """What only the images together tell."""
+    sizes = {look.file: look.size for look in looks if look.size is not None}
+    ranges = {look.file: look.range for look in looks if look.range is not None}
+    yield from shapes.check_dimensions(sizes, ndim)
+    yield from shapes.check_channels(sizes)
+    yield from shapes.check_patch({f: sizes[f] for f in _training(looks) if f in sizes}, patch_size)
+    yield from shapes.check_depths(sizes, patch_size)
+    yield from intensities.check_types({f: r.dtype for f, r in ranges.items()})
+    yield from intensities.check_ranges(ranges, own_scale=task != "localise" and network not in _SHARED_SCALE)
+    yield from intensities.check_all_constant(
+        [look.file for look in looks if look.constant], sum(look.read for look in looks)
+    )
+    prints = [p for look in looks for p in look.prints]
+    yield from duplicates.check_duplicates(prints, separate_test=any(look.test for look in looks))
+
+
+def _training(looks: Sequence[Look]) -> list[str]:
+    return [look.file for look in looks if not look.test]
+
+
+def _annotations(
+    looks: Sequence[Look], task: str, word: str, patch_size: Sequence[int] | None
+) -> Iterator[Finding]:
+    """What only the targets together tell."""
+    masks = {look.target_file: look.mask for look in looks if look.mask is not None}
+    yield from labels.check_masks(masks, task)
+    if task == "instances":
+        numbered = {f: m for f, m in masks.items() if m.kind == "objects" or m.objects == 1}
+        yield from objects.check_object_sizes(numbered, patch_size)
+        sizes = {look.target_file: look.size.shape for look in looks if look.size is not None}
+        yield from objects.check_field_of_view({f: (m, sizes[f]) for f, m in numbered.items() if f in sizes})
+    yield from objects.check_unlabelled({look.file: look.unlabelled for look in looks})
+    shifts = {look.file: look.shift for look in looks if look.shift is not None}
+    yield from alignment.check_shifts(shifts, word, {look.file: look.pixel_size for look in looks})
+
+
+def _row(look: Look) -> dict[str, Any]:
+    assert look.size is not None and look.range is not None
+    row: dict[str, Any] = {
+        "image": look.sample.name,
+        "role": "test" if look.test else "train",
+        "size": size_text(look.size.shape),
+        "channels": look.size.channels,
+        "type": look.range.dtype,
+        "grey values (1-99.8 %)": f"{look.range.low:.4g} to {look.range.high:.4g}",
+        "pixel size (µm)": " x ".join(f"{p:.4g}" for p in look.pixel_size or ()) or "unknown",
+    }
+    if look.mask is not None:
+        row["target"] = look.mask.kind
+        row["objects"] = look.mask.objects
+    return row

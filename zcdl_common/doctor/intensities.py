@@ -1,0 +1,209 @@
+"""Checks of the pixel values of one image, and of how the images of a set compare."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from zcdl_common.doctor.findings import Finding, Severity, counted
+from zcdl_common.task import Array
+
+SATURATED = 0.01
+"""Share of pixels at the maximum from which an image counts as saturated."""
+_FAR = 10.0
+"""How many times brighter or dimmer than the others an image must be to be mentioned."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Intensities of one image."""
+
+    dtype: str
+    low: float
+    """1st percentile."""
+    high: float
+    """99.8th percentile."""
+
+
+def measure_range(image: Array) -> Range:
+    """Type and robust range of an image of any shape; values that are missing do not count.
+
+    Above two million pixels every n-th one is taken: percentiles do not need them all.
+    """
+    values = image.reshape(-1)[:: max(1, image.size // 2_000_000)]
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return Range(str(image.dtype), 0.0, 0.0)
+    low, high = np.percentile(finite.astype(np.float64), (1, 99.8))
+    return Range(str(image.dtype), float(low), float(high))
+
+
+def check_missing(image: Array, file: str) -> Iterator[Finding]:
+    """NaN and infinite values."""
+    if not np.issubdtype(image.dtype, np.inexact):
+        return
+    missing = int(np.size(image) - np.count_nonzero(np.isfinite(image)))
+    if missing:
+        yield Finding(
+            "error",
+            "missing-values",
+            (file,),
+            f"{counted(missing, 'pixel')} of {image.size} are not a number (NaN) or infinite; one such "
+            "pixel is enough to spoil the training.",
+            "Save the image again without the processing step that made them (often a division by "
+            "zero), or let Repair fill them from their neighbours.",
+            "fill missing values",
+        )
+
+
+def check_constant(image: Array, file: str) -> Iterator[Finding]:
+    """An image in which every pixel has one value."""
+    first = image.reshape(-1)[0]
+    if bool(np.all(image == first)):
+        yield Finding(
+            "warning",
+            "constant-image",
+            (file,),
+            f"every pixel is {first:g}: there is nothing in this image to learn from.",
+            "Take it out of the folder, or save it again if it should show something.",
+        )
+
+
+def check_saturation(image: Array, file: str, *, severity: Severity = "warning") -> Iterator[Finding]:
+    """More than 1 % of the pixels at the largest value: detail that no network brings back.
+
+    Parameters
+    ----------
+    image : (Z)YXC
+        Channels are judged one by one. Images with fewer than 16 grey levels are left alone:
+        the largest of few values is common without any saturation.
+    file : str
+        Named in the finding.
+    severity : str
+        Where only outlines matter saturation deserves a note, elsewhere a warning.
+    """
+    worst, level = 0.0, 0.0
+    for channel in range(image.shape[-1]):
+        values = image[..., channel]
+        finite = values[np.isfinite(values)]
+        if not finite.size:
+            continue
+        top = finite.max()
+        share = float(np.mean(finite == top))
+        if share > max(worst, SATURATED) and len(np.unique(finite[:: max(1, finite.size // 100_000)])) >= 16:
+            worst, level = share, float(top)
+    if worst > SATURATED:
+        yield Finding(
+            severity,
+            "saturated",
+            (file,),
+            f"{worst:.1%} of the pixels are at the largest value ({level:g}): whatever was brighter is lost.",
+            "Lower exposure, gain or laser power, or check whether the contrast was stretched before "
+            "the image was saved; use the original files if it was.",
+        )
+
+
+def check_float_range(image: Array, file: str) -> Iterator[Finding]:
+    """Float images outside [0, 1], which many programs clip. They do no harm here."""
+    if not np.issubdtype(image.dtype, np.floating):
+        return
+    with np.errstate(invalid="ignore"):
+        low, high = np.nanmin(image), np.nanmax(image)
+    if np.isfinite(low) and np.isfinite(high) and (low < 0 or high > 1):
+        yield Finding(
+            "note",
+            "float-range",
+            (file,),
+            "a float image with values outside 0 to 1. That is fine here: every image is scaled by its "
+            "own statistics and nothing is clipped.",
+            "Nothing.",
+        )
+
+
+def equal_channels(image: Array) -> bool:
+    """Whether an image (Z)YXC is grey saved as colour: three equal channels, or four with a flat alpha."""
+    if image.shape[-1] not in (3, 4):
+        return False
+    alpha = image[..., 3:]
+    flat = alpha.size == 0 or bool(np.all(alpha == alpha.reshape(-1)[0]))
+    grey = bool(np.all(image[..., 0] == image[..., 1]) and np.all(image[..., 0] == image[..., 2]))
+    return flat and grey and bool(np.any(image[..., 0] != image[..., 0].reshape(-1)[0]))
+
+
+def check_grey_as_colour(image: Array, file: str) -> Iterator[Finding]:
+    """A grey image that was saved as RGB."""
+    if equal_channels(image):
+        yield Finding(
+            "warning",
+            "grey-saved-as-colour",
+            (file,),
+            f"it has {image.shape[-1]} channels that are all the same: a grey image saved as RGB. A network "
+            "trained on it would ask for RGB images for ever.",
+            "In Fiji: Image > Type > 8-bit (or 16-bit), save again; or let Repair keep one channel. Repair "
+            "all images alike, those to predict as well.",
+            "grey from equal channels",
+        )
+
+
+def check_types(types: Mapping[str, str]) -> Iterator[Finding]:
+    """Images of different bit depth in one set (`types`: file -> dtype)."""
+    counts = Counter(types.values())
+    if len(counts) < 2:
+        return
+    usual = counts.most_common(1)[0][0]
+    found = ", ".join(f"{counted(n, 'image')} {name}" for name, n in counts.most_common())
+    yield Finding(
+        "warning",
+        "different-bit-depths",
+        tuple(f for f, name in types.items() if name != usual),
+        f"the images differ in type ({found}): some may have been converted, which changes what the "
+        "grey values mean.",
+        "Export all images in the same way from the original files.",
+    )
+
+
+def check_ranges(ranges: Mapping[str, Range], *, own_scale: bool) -> Iterator[Finding]:
+    """Images ten times brighter or dimmer than the rest of the set.
+
+    Parameters
+    ----------
+    ranges : mapping of file to `Range`
+        At least four are needed to say what is usual.
+    own_scale : bool
+        Whether the network scales every image by its own statistics (then it is only a note) or
+        all by those of the training set (then such images suffer).
+    """
+    spans = {file: r.high - r.low for file, r in ranges.items() if r.high > r.low}
+    if len(spans) < 4:
+        return
+    usual = median(spans.values())
+    for file, span in spans.items():
+        if not usual / _FAR <= span <= usual * _FAR:
+            times, word = (span / usual, "brighter") if span > usual else (usual / span, "dimmer")
+            yield Finding(
+                "note" if own_scale else "warning",
+                "different-brightness",
+                (file,),
+                f"its contrast is about {times:.0f} times {word} than that of the other images "
+                f"(grey values {ranges[file].low:g} to {ranges[file].high:g}).",
+                "Nothing, if it was imaged like the others: each image is scaled by its own range."
+                if own_scale
+                else "Check exposure and file type. All images share one scale here, so this one will be "
+                "poorly represented; leave it out or train it apart.",
+            )
+
+
+def check_all_constant(constant: Sequence[str], read: int) -> Iterator[Finding]:
+    """No image of the set shows anything."""
+    if read and len(constant) == read:
+        yield Finding(
+            "error",
+            "all-images-constant",
+            tuple(constant),
+            "all images are empty: each has a single value everywhere.",
+            "Open one in Fiji. If it shows something there, tell the axes of the files (parameter `axes`).",
+        )

@@ -1,0 +1,290 @@
+"""Checks of masks: what their numbers stand for, and whether the task can use them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+import numpy as np
+
+from zcdl_common.doctor.findings import Finding
+from zcdl_common.task import Array
+
+MaskKind = Literal["empty", "full", "binary", "classes", "objects", "soft", "colours"]
+"""What a mask looks like.
+
+empty: all background; full: one other value everywhere; binary: two values; classes: few values,
+each in several places; objects: a number for each object; soft: grey values between two plateaus,
+or fractions; colours: channels that differ.
+"""
+
+MOST_COLOURS = 256
+"""More colours than this are no labels but a photograph or a lossy file."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What one mask holds."""
+
+    kind: MaskKind
+    values: tuple[int, ...] = ()
+    """Values in a binary mask or one of classes."""
+    objects: int = 0
+    """Connected pieces of equal value."""
+    share: float = 0.0
+    """Part of the pixels that is foreground."""
+    extents: tuple[tuple[int, ...], ...] = ()
+    """Size (Z)YX of the box around each piece, in pixels."""
+    equal_channels: bool = False
+    """Whether a grey mask was saved in several equal channels."""
+    colours: int = 0
+    """Different colours where `kind` is colours."""
+    contrast: float = 0.0
+    """Mean of the image inside less outside the foreground, in its standard deviations."""
+
+
+def single_channel(mask: Array) -> Array | None:
+    """(Z)YXC as (Z)YX where the channels agree (a flat fourth one aside), else None: colours."""
+    if mask.shape[-1] == 1:
+        return mask[..., 0]
+    colour = mask[..., :3] if mask.shape[-1] == 4 and np.ptp(mask[..., 3]) == 0 else mask
+    return mask[..., 0] if bool(np.all(colour == colour[..., :1])) else None
+
+
+def colours_of(mask: Array) -> Array:
+    """The different colours of a mask (Z)YXC, (N, 3), sorted; more than `MOST_COLOURS` are not all listed."""
+    pixels = mask.reshape(-1, mask.shape[-1])[:, :3]
+    sample = np.unique(pixels[:: max(1, len(pixels) // 100_000)], axis=0)
+    return sample if len(sample) > MOST_COLOURS else np.unique(pixels, axis=0)
+
+
+def measure_mask(mask: Array, image: Array | None = None) -> Mask:
+    """Look at a mask (Z)YXC of any type; `image` (Z)YXC of the same size tells its contrast."""
+    plane = single_channel(mask)
+    if plane is None:
+        return Mask("colours", colours=len(colours_of(mask)))
+    equal = mask.shape[-1] > 1
+    if plane.dtype.kind == "f" and not np.array_equal(plane, np.round(plane)):
+        return Mask("soft", equal_channels=equal)
+    values, counts = _values(plane)
+    if len(values) == 1:
+        return Mask("full" if values[0] else "empty", (int(values[0]),), equal_channels=equal)
+    if len(values) > 2 and _is_soft(plane, values, counts):
+        return Mask("soft", equal_channels=equal)
+    extents = _pieces(plane, values)
+    kind: MaskKind = "objects"
+    if len(values) == 2:
+        kind = "binary"
+    elif len(values) <= 10 and len(extents) > 1.5 * (len(values) - 1):
+        kind = "classes"
+    foreground = plane != 0
+    return Mask(
+        kind,
+        tuple(int(v) for v in values) if kind != "objects" else (),
+        objects=len(extents),
+        share=float(foreground.mean()),
+        extents=extents,
+        equal_channels=equal,
+        contrast=_contrast(foreground, image),
+    )
+
+
+def _values(plane: Array) -> tuple[Array, Array]:
+    """Different values, ascending, and how often each occurs."""
+    if plane.dtype.kind == "u" and plane.dtype.itemsize <= 2:  # counting is many times faster than sorting
+        counts = np.bincount(plane.reshape(-1))
+        return np.flatnonzero(counts), counts[counts > 0]
+    return np.unique(plane, return_counts=True)
+
+
+def _is_soft(plane: Array, values: Array, counts: Array) -> bool:
+    """Whether the values between the two commonest form no areas of their own but borders and speckle."""
+    common = values[np.argsort(counts)[-2:]]
+    between = ~np.isin(plane, common)
+    if counts.max() + np.sort(counts)[-2] < 0.5 * plane.size or len(values) < 5:
+        return False
+    flat = np.ones(plane.shape, bool)
+    for axis in range(plane.ndim):
+        same = np.diff(plane, axis=axis) == 0
+        for side in ((1, 0), (0, 1)):
+            width = [side if a == axis else (0, 0) for a in range(plane.ndim)]
+            flat &= np.pad(same, width, constant_values=True)
+    return float(np.mean(flat[between])) < 0.02
+
+
+def _pieces(plane: Array, values: Array) -> tuple[tuple[int, ...], ...]:
+    from scipy import ndimage
+
+    # find_objects lists every number up to the largest: number the values from 1 first
+    index = np.searchsorted(values, plane).astype(np.int32)
+    index = index + (values[0] != 0)
+    found = []
+    for value, box in enumerate(ndimage.find_objects(index), start=1):
+        if box is not None:
+            pieces, _ = ndimage.label(index[box] == value)
+            found += [tuple(s.stop - s.start for s in b) for b in ndimage.find_objects(pieces)]
+    return tuple(found)
+
+
+def _contrast(foreground: Array, image: Array | None) -> float:
+    if image is None or image.shape[:-1] != foreground.shape or foreground.all():
+        return 0.0
+    grey = image.mean(axis=-1, dtype=np.float64)
+    spread = float(grey.std())
+    return float(grey[foreground].mean() - grey[~foreground].mean()) / spread if spread > 0 else 0.0
+
+
+def check_masks(masks: Mapping[str, Mask], task: str) -> Iterator[Finding]:
+    """What is wrong with the masks of a set (file -> `Mask`) for ``segment`` or ``instances``."""
+    for file, mask in masks.items():
+        yield from _unusable(file, mask)
+        if task == "instances":
+            yield from _not_numbered(file, mask)
+    yield from _empty(masks)
+    if task == "segment":
+        yield from _numbered(masks)
+        yield from _two_codes(masks)
+        yield from _inverted(masks)
+
+
+def _unusable(file: str, mask: Mask) -> Iterator[Finding]:
+    if mask.kind == "colours" and mask.colours > MOST_COLOURS:
+        yield Finding(
+            "error",
+            "mask-is-a-photograph",
+            (file,),
+            f"the mask has more than {MOST_COLOURS} colours: a photograph, an overlay, or saved as JPEG.",
+            "Export the mask itself from the annotation program, as TIFF or PNG with one number a pixel.",
+        )
+    elif mask.kind == "colours":
+        yield Finding(
+            "error",
+            "mask-in-colours",
+            (file,),
+            "the mask is a colour picture; a mask needs one number a pixel.",
+            "Save the masks as 8- or 16-bit grey images, or let Repair give every colour a number (black "
+            "becomes background).",
+            "numbers from colours",
+        )
+    elif mask.kind == "soft":
+        yield Finding(
+            "error",
+            "soft-mask",
+            (file,),
+            "the mask has grey values along its borders, as JPEG compression, smoothing or resizing leave "
+            "them; each would count as a class or object of its own.",
+            "Save masks as TIFF or PNG, never JPEG, and resize them without interpolation; or let Repair "
+            "cut at half height (one class, good enough at the borders).",
+            "two values",
+        )
+    elif mask.kind == "full":
+        yield Finding(
+            "warning",
+            "mask-without-background",
+            (file,),
+            f"every pixel of the mask is {mask.values[0]}: there is no background (0) in it.",
+            "Check that the mask was saved, not only its outline or an empty selection.",
+        )
+    if mask.equal_channels:
+        yield Finding(
+            "note",
+            "mask-saved-as-colour",
+            (file,),
+            "the mask has several channels that are all the same; the first one is used.",
+            "Save masks as 8-bit grey, or let Repair do it.",
+            "grey from equal channels",
+        )
+
+
+def _not_numbered(file: str, mask: Mask) -> Iterator[Finding]:
+    if mask.kind not in ("binary", "classes") or mask.objects < 2:
+        return
+    what = "two values" if mask.kind == "binary" else f"only the values {list(mask.values)}"
+    yield Finding(
+        "error",
+        "objects-not-numbered",
+        (file,),
+        f"the mask holds {what} for {mask.objects} separate objects; here every object needs a number "
+        "of its own.",
+        "Save a label image (Fiji: MorphoLibJ > Connected Components Labeling; Labkit and Cellpose save "
+        "labels by themselves), or let Repair number the separate objects. Objects that touch become one: "
+        "look at the result.",
+        "number the objects",
+    )
+
+
+def _empty(masks: Mapping[str, Mask]) -> Iterator[Finding]:
+    empty = tuple(file for file, mask in masks.items() if mask.kind == "empty")
+    if not empty:
+        return
+    if len(empty) == len(masks):
+        yield Finding(
+            "error",
+            "all-masks-empty",
+            empty,
+            "all masks are 0 everywhere: there is nothing to learn.",
+            "Check the folder of masks, and that annotations were saved and not only drawn.",
+        )
+    else:
+        yield Finding(
+            "warning",
+            "empty-mask",
+            empty,
+            "the mask is 0 everywhere: the network will learn that there is nothing in this image.",
+            "Right if the image really shows none; otherwise save the mask again.",
+        )
+
+
+def _numbered(masks: Mapping[str, Mask]) -> Iterator[Finding]:
+    numbered = tuple(file for file, mask in masks.items() if mask.kind == "objects")
+    usable = sum(mask.kind in ("binary", "classes", "objects") for mask in masks.values())
+    if numbered and 2 * len(numbered) > usable:
+        yield Finding(
+            "note",
+            "objects-are-numbered",
+            numbered,
+            "each object has its own number; they will be used as one class.",
+            "Nothing. If the numbers are classes say so in the settings; if you want separate objects, "
+            "the StarDist notebook is made for it.",
+        )
+
+
+def _two_codes(masks: Mapping[str, Mask]) -> Iterator[Finding]:
+    """Some masks write the structure as 1 and others as 255."""
+    by_value: dict[int, list[str]] = {}
+    for file, mask in masks.items():
+        if mask.kind == "binary" and mask.values[0] == 0:
+            by_value.setdefault(mask.values[1], []).append(file)
+    if 1 in by_value and 255 in by_value:
+        yield Finding(
+            "error",
+            "masks-coded-differently",
+            tuple(f for value, files in by_value.items() if value != 255 for f in files),
+            f"some masks say {' and others '.join(map(str, sorted(by_value)))} where the structure is; "
+            "they would count as different classes.",
+            "Save all masks in one way (0 and 255), or let Repair do it.",
+            "two values",
+        )
+
+
+def _inverted(masks: Mapping[str, Mask]) -> Iterator[Finding]:
+    """Masks that call background what the others call foreground.
+
+    Theirs is large where the others' is small, and dark where the others' is bright.
+    """
+    binary = {f: m for f, m in masks.items() if m.kind == "binary" and abs(m.contrast) > 0.3}
+    if len(binary) < 4:
+        return
+    usual = median(m.contrast for m in binary.values())
+    share = median(m.share for m in binary.values())
+    odd = tuple(f for f, m in binary.items() if m.contrast * usual < 0 and (m.share > 0.5) != (share > 0.5))
+    if odd and len(odd) < len(binary) / 2:
+        yield Finding(
+            "warning",
+            "mask-inverted",
+            odd,
+            "foreground and background look exchanged, compared with the other masks.",
+            "Open image and mask side by side. In Fiji: Edit > Invert, save again.",
+        )

@@ -1,0 +1,165 @@
+"""Checks of the objects in masks, boxes and points: too large, outside, forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from zcdl_common.doctor.findings import Finding, counted, size_text
+from zcdl_common.doctor.labels import Mask
+from zcdl_common.task import Array
+
+
+def unlabelled_objects(image: Array, labels: Array) -> tuple[int, int]:
+    """Count objects that look like the labelled ones and have no label.
+
+    An object counts if it lies clear of all labels, is at least as bright (or dark) as the dimmer
+    quarter of the labelled ones, and of similar size. Nothing is counted where fewer than three
+    objects are labelled or where these do not stand out from the background.
+
+    Parameters
+    ----------
+    image : (Z)YX
+    labels : (Z)YX, integer
+        Numbers of objects, 0 for background.
+
+    Returns
+    -------
+    unlabelled, labelled : int
+    """
+    from scipy import ndimage
+
+    ids = np.unique(labels[labels > 0])
+    if len(ids) < 3:
+        return 0, len(ids)
+    near = ndimage.binary_dilation(labels > 0, iterations=3)
+    if near.mean() > 0.95:
+        return 0, len(ids)
+    smooth = ndimage.gaussian_filter(np.nan_to_num(image.astype(np.float32)), (0.5, 1, 1)[-image.ndim :])
+    background = float(np.median(smooth[~near]))
+    levels = np.asarray(ndimage.mean(smooth, labels, ids))
+    if np.median(levels) < background:
+        smooth, levels, background = -smooth, -levels, -background
+    spread = 1.4826 * float(np.median(np.abs(smooth[~near] - background)))
+    dim = float(np.percentile(levels, 25))
+    cut = (background + dim) / 2
+    if cut < background + 4 * spread:
+        return 0, len(ids)
+    blobs, n = ndimage.label(smooth > cut)
+    if not n:
+        return 0, len(ids)
+    numbers = np.arange(1, n + 1)
+    touching = np.asarray(ndimage.maximum(near, blobs, numbers)) > 0
+    sizes = np.bincount(blobs.ravel(), minlength=n + 1)[1:]
+    usual = float(np.median(np.unique(labels[labels > 0], return_counts=True)[1]))
+    alike = (sizes > 0.5 * usual) & (sizes < 3 * usual)
+    bright = np.asarray(ndimage.mean(smooth, blobs, numbers)) >= dim
+    return int(np.count_nonzero(~touching & alike & bright)), len(ids)
+
+
+def check_unlabelled(counts: Mapping[str, tuple[int, int]]) -> Iterator[Finding]:
+    """Images with at least two forgotten objects, and at least one for twenty labelled ones."""
+    for file, (missing, labelled) in counts.items():
+        if missing >= 2 and 20 * missing >= labelled:
+            yield Finding(
+                "warning",
+                "objects-without-label",
+                (file,),
+                f"{missing} objects look like the {labelled} labelled ones but have no label; the network "
+                "would learn to leave such objects out.",
+                "Open image and mask on top of each other and label the rest, or cut out the part that is "
+                "fully labelled.",
+            )
+
+
+def check_object_sizes(masks: Mapping[str, Mask], patch_size: Sequence[int] | None) -> Iterator[Finding]:
+    """Objects larger than a training patch (`masks` of numbered objects, file -> `Mask`).
+
+    One object in twenty may be.
+    """
+    extents = [e for mask in masks.values() for e in mask.extents]
+    if patch_size is None or not extents or len(extents[0]) != len(patch_size):
+        return
+    typical = np.percentile(np.asarray(extents), 95, axis=0)
+    if np.any(typical > np.asarray(patch_size)):
+        files = tuple(
+            f
+            for f, m in masks.items()
+            if any(n > p for e in m.extents for n, p in zip(e, patch_size, strict=True))
+        )
+        need = tuple(int(-(-max(t, p) // 16) * 16) for t, p in zip(typical, patch_size, strict=True))
+        yield Finding(
+            "warning",
+            "objects-larger-than-patch",
+            files,
+            f"large objects measure {size_text(typical.round())} pixels, a training patch "
+            f"{size_text(patch_size)}: the network never sees one whole.",
+            f"Set patch_size to {', '.join(map(str, need))} or more, or scale the images down before training.",
+        )
+
+
+def check_field_of_view(masks: Mapping[str, tuple[Mask, Sequence[int]]]) -> Iterator[Finding]:
+    """Objects that reach from one side of the image to the other (file -> mask and image size (Z)YX)."""
+    for file, (mask, shape) in masks.items():
+        wide = sum(any(n >= s for n, s in zip(e[-2:], shape[-2:], strict=True)) for e in mask.extents)
+        if wide and 2 * wide >= len(mask.extents):
+            yield Finding(
+                "warning",
+                "objects-larger-than-image",
+                (file,),
+                f"{wide} of {counted(len(mask.extents), 'object')} reach across the whole image: their shape "
+                "cannot be learnt from what is in view.",
+                "Use images with a larger field of view (lower magnification, or stitched).",
+            )
+
+
+def check_boxes(boxes: Array, shape: Sequence[int], file: str) -> Iterator[Finding]:
+    """Boxes (N, 4) y0 x0 y1 x1 that are empty or leave the image of size `shape` (YX)."""
+    if not len(boxes):
+        yield Finding(
+            "note",
+            "image-without-objects",
+            (file,),
+            "no box is drawn in this image.",
+            "Right if the image shows none of your objects.",
+        )
+        return
+    corners = np.asarray(boxes, dtype=np.float64)[:, :4]
+    flat = np.any(corners[:, 2:] <= corners[:, :2], axis=1)
+    limit = np.asarray(shape[-2:], dtype=np.float64)
+    outside = np.any((corners[:, :2] < -1) | (corners[:, 2:] > limit + 1), axis=1) & ~flat
+    if flat.any():
+        yield Finding(
+            "error",
+            "boxes-without-area",
+            (file,),
+            f"{int(flat.sum())} of {len(corners)} boxes have no area.",
+            "Delete or redraw them in the annotation program.",
+        )
+    if outside.any():
+        yield Finding(
+            "error",
+            "boxes-outside-image",
+            (file,),
+            f"{int(outside.sum())} of {len(corners)} boxes leave the image of {size_text(shape[-2:])} "
+            "pixels: was the image resized or turned after the boxes were drawn?",
+            "Use the images on which the boxes were drawn, or export the boxes again.",
+        )
+
+
+def check_points(points: Array, shape: Sequence[int], file: str) -> Iterator[Finding]:
+    """Positions (N, 2) y, x in pixels outside the image of size `shape` (YX)."""
+    if not len(points):
+        return
+    places = np.asarray(points, dtype=np.float64)[:, :2]
+    outside = np.any((places < 0) | (places >= np.asarray(shape[-2:])), axis=1)
+    if 100 * outside.sum() > len(places):
+        yield Finding(
+            "error",
+            "points-outside-image",
+            (file,),
+            f"{int(outside.sum())} of {len(places)} positions lie outside the image of "
+            f"{size_text(shape[-2:])} pixels: is the pixel size right (positions are in nanometres)?",
+            "Set the pixel size with which the positions were made; check that x and y are not exchanged.",
+        )

@@ -1,0 +1,165 @@
+"""Read one image and its target once, run the checks of single files, keep what the others need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from zcdl_common.doctor import alignment, duplicates, intensities, labels, objects, shapes
+from zcdl_common.doctor.findings import Finding
+from zcdl_common.errors import DataError, UserError
+from zcdl_common.task import Array, Lazy, Sample
+
+MASKED = ("segment", "instances")
+"""Tasks whose target is a mask."""
+IMAGED = ("restore", "translate")
+"""Tasks whose target is an image."""
+_SEEN = 2048
+
+
+@dataclass
+class Look:
+    """What is kept of one image and its target after the files were read."""
+
+    sample: Sample
+    file: str
+    test: bool
+    target_file: str = ""
+    size: shapes.Size | None = None
+    target_size: shapes.Size | None = None
+    pixel_size: tuple[float, ...] | None = None
+    range: intensities.Range | None = None
+    constant: bool = False
+    prints: list[duplicates.Print] = field(default_factory=list)
+    mask: labels.Mask | None = None
+    shift: alignment.Shift | None = None
+    unlabelled: tuple[int, int] = (0, 0)
+    findings: list[Finding] = field(default_factory=list)
+    read: bool = False
+
+
+def look_at(sample: Sample, file: str, test: bool, task: str, word: str, *, whole: bool) -> Look:
+    look = Look(sample, file, test)
+    image = _attempt(look, sample.source, file, whole)
+    if image is not None and image.ndim >= 3 and image.size:
+        look.read = True
+        look.size = shapes.Size(image.shape[:-1], image.shape[-1])
+        look.findings += _image(look, image, task)
+    if sample.target is not None:
+        look.target_file = str(sample.target.path)
+        target = _attempt(look, sample.target, look.target_file, whole)
+        if target is not None and look.size is not None and image is not None:
+            look.findings += _target(look, image, target, task, word)
+    if not whole:
+        _headers(look, task, word)
+    return look
+
+
+def _attempt(look: Look, lazy: Lazy, file: str, whole: bool) -> Array | None:
+    """Pixels, or None and a finding: one bad file must not hide what is wrong with the others."""
+    try:
+        info = lazy.info() if hasattr(lazy, "info") else None
+        if lazy is look.sample.source and info is not None:
+            look.pixel_size = info.pixel_size
+            look.size = shapes.Size(tuple(info.shape), info.channels)
+        elif info is not None:
+            look.target_size = shapes.Size(tuple(info.shape), info.channels)
+        pixels = np.asarray(lazy.read()) if whole else None
+        if pixels is not None and pixels.dtype.kind not in "buif":
+            raise DataError(f"its pixels are of the type {pixels.dtype}, not numbers of grey.")
+        return pixels.astype(np.uint8) if pixels is not None and pixels.dtype == bool else pixels
+    except Exception as error:
+        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        look.findings.append(
+            Finding(
+                "error",
+                "unreadable",
+                (file,),
+                f"the file cannot be read: {said}",
+                "Open it in Fiji. If that fails too, copy it again from where it came; else save it as TIFF.",
+            )
+        )
+        return None
+
+
+def _headers(look: Look, task: str, word: str) -> None:
+    if look.size is not None and look.target_size is not None and task in MASKED + IMAGED:
+        look.findings += shapes.check_pair(
+            look.size, look.target_size, look.file, word=word, projection=task == "translate"
+        )
+
+
+def _image(look: Look, image: Array, task: str) -> Iterator[Finding]:
+    yield from _pixels(image, look.file, task)
+    yield from shapes.check_time(image, look.file)
+    constant = list(intensities.check_constant(image, look.file))
+    look.constant = bool(constant)
+    yield from constant
+    look.range = intensities.measure_range(image)
+    look.prints.append(
+        duplicates.Print(
+            look.file, look.sample.group, look.test, duplicates.digest(image), duplicates.thumbnail(image)
+        )
+    )
+
+
+def _pixels(image: Array, file: str, task: str) -> Iterator[Finding]:
+    yield from intensities.check_missing(image, file)
+    yield from intensities.check_float_range(image, file)
+    yield from intensities.check_grey_as_colour(image, file)
+    severity = "note" if task in ("segment", "instances", "detect") else "warning"
+    yield from intensities.check_saturation(image, file, severity=severity)  # type: ignore[arg-type]
+
+
+def _target(look: Look, image: Array, target: Array, task: str, word: str) -> Iterator[Finding]:
+    assert look.size is not None
+    if task == "detect":
+        yield from objects.check_boxes(target, look.size.shape, look.target_file)
+    elif task == "localise":
+        yield from objects.check_points(target, look.size.shape, look.target_file)
+    if task not in MASKED + IMAGED:
+        return
+    target = channel_last(target, image.ndim - 1)
+    look.target_size = shapes.Size(target.shape[:-1], target.shape[-1])
+    unequal = list(
+        shapes.check_pair(look.size, look.target_size, look.file, word=word, projection=task == "translate")
+    )
+    yield from unequal
+    if task in MASKED:
+        look.mask = labels.measure_mask(target, None if unequal else image)
+    else:
+        yield from _pixels(target, look.target_file, task)
+        yield from intensities.check_constant(target, look.target_file)
+    if unequal or look.constant:
+        return
+    if look.mask is not None:
+        if look.mask.kind not in ("binary", "classes", "objects"):
+            return
+        plane = target[..., 0]
+        look.unlabelled = _unlabelled(image, plane)
+        look.shift = alignment.measure_shift(_grey(image), (plane != 0).astype(np.float32))
+    else:
+        look.shift = alignment.measure_shift(_grey(image), _grey(target))
+
+
+def _unlabelled(image: Array, plane: Array) -> tuple[int, int]:
+    from scipy import ndimage
+
+    cut = (slice(0, _SEEN),) * plane.ndim
+    numbers = plane[cut].astype(np.int64)
+    if len(np.unique(numbers)) == 2:
+        numbers = ndimage.label(numbers)[0]
+    return objects.unlabelled_objects(_grey(image[cut]), numbers)
+
+
+def _grey(image: Array) -> Array:
+    return np.asarray(image.mean(axis=-1, dtype=np.float32))
+
+
+def channel_last(target: Array, spatial: int) -> Array:
+    """A target as (Z)YXC, whether or not its reader keeps a channel axis."""
+    if target.ndim == 2 or (target.ndim == spatial == 3 and target.shape[-1] > 4):
+        return target[..., np.newaxis]
+    return target
