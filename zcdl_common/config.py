@@ -112,7 +112,10 @@ class Config(BaseModel):
     )
     """Share of the training images that picks the best epoch and the threshold."""
     group_by: str = setting("", section="images", label="files that belong together", more=True)
-    """Text pattern whose match in the file name is the group (movie, stack, well); groups are never divided."""
+    """Text pattern; its match in the file name is the group (movie, stack, well), which is never divided."""
+
+    repaired: FolderText = setting("", section="images", label="repaired copies", more=True)
+    """Folder with mended copies, as section 2 writes it; they take the place of the files they were made from."""
 
     epochs: int | None = setting(None, section="settings", label="epochs", ge=1, le=100_000)
     """Passes over the training patches. May be raised later to train on."""
@@ -126,6 +129,14 @@ class Config(BaseModel):
     """Size of the patches that the network learns from, (Z) Y, X."""
     learning_rate: float | None = setting(None, section="settings", label="learning rate", gt=0.0, le=1.0)
     """Size of the optimiser's first steps."""
+    schedule: Literal["cosine", "plateau", "linear", "constant"] = setting(
+        "cosine", section="settings", label="learning rate schedule", more=True
+    )
+    """cosine: falls smoothly; plateau: halves when progress ends; linear: falls in the second half."""
+    patches_per_image: int | None = setting(
+        None, section="settings", label="patches per image and epoch", more=True, ge=1, le=10_000
+    )
+    """How many patches are cut from an image in an epoch."""
     augment: bool = setting(True, section="augmentation", label="augmentation")
     """Show the network flipped, turned and otherwise changed copies of the patches."""
     early_stop_epochs: int | None = setting(
@@ -202,6 +213,15 @@ class Config(BaseModel):
             for name, field in cls.model_fields.items()
             if section is None or facts_of(field)["section"] == section
         }
+
+    @classmethod
+    def is_use(cls, name: str) -> bool:
+        """Whether a parameter may change after training without making it another run."""
+        return bool(facts_of(cls.model_fields[name])["use"])
+
+    def given(self) -> dict[str, Any]:
+        """Parameters that were set to something, as the user gave them."""
+        return {n: getattr(self, n) for n in self.model_fields_set if getattr(self, n) not in (None, "")}
 
     def same_run(self, other: Config) -> list[str]:
         """Names of the training parameters in which `self` asks for something else than `other`.

@@ -11,6 +11,7 @@ import numpy as np
 
 from zcdl_common import config as _config
 from zcdl_common.config import Config
+from zcdl_common.scales import Scaling
 from zcdl_common.task import Array, Batch, Facts, Prediction, Sample, Task, resolve
 
 Which = Literal["best", "last"]
@@ -93,6 +94,14 @@ class Model(Protocol):
         """Dense maps of one whole image -> its prediction."""
         ...
 
+    def start(self, state: Mapping[str, Array]) -> list[str]:
+        """Take the weights that fit from another model's `state`; returns what was left out."""
+        ...
+
+    def fit_memory(self, batch: Batch) -> int:
+        """Patches that memory holds at once; the weights stay as they were."""
+        ...
+
     def save(self, folder: Path, which: Which) -> None: ...
     def load(self, folder: Path, which: Which) -> None: ...
     def weights(self, folder: Path, test_input: Array) -> WeightsFiles: ...
@@ -115,6 +124,8 @@ class Network:
     """Fills what is automatic from the data, with reasons."""
     primary: str
     """The metric that decides the verdict."""
+    scale: Callable[[Facts], Scaling]
+    """How images become network input; one rule in training, prediction and export."""
     best: Best = Best()
     summary: str = ""
     """One line: what it is for."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +73,8 @@ class Facts:
     classes: tuple[int, ...] = ()
     """Values found in masks, background first; empty where the target is no mask."""
     target_channels: tuple[str, ...] = ()
+    device: str = "cpu"
+    """"cpu" or "gpu": what training will run on, since it bounds what is reasonable."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Images by role: train, validation, test."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -91,6 +93,23 @@ class Prediction:
     extra: Mapping[str, Array] = field(default_factory=dict)
 
 
+class Output(NamedTuple):
+    """An array as it is written to a file."""
+
+    array: Array
+    axes: str
+    labels: bool = False
+    """Whether the numbers are names of objects."""
+
+
+class Baseline(NamedTuple):
+    """A classical method, tuned on training images."""
+
+    name: str
+    description: str
+    predict: Callable[[Array], Prediction]
+
+
 @dataclass(frozen=True)
 class Task:
     """What varies with the kind of target. Strings are import paths, resolved on first use."""
@@ -101,13 +120,23 @@ class Task:
     facts: str
     """``(samples, config) -> dict`` of the task's own fields of `Facts`."""
     scores: str
-    """``(truth, prediction, facts) -> dict`` of metric name to value, for one image."""
+    """``(truth, Prediction, facts) -> dict`` of metric name to value, for one image."""
     baseline: str
-    """``(train samples, facts, seed) -> (name, source image -> Prediction)``: the classical method."""
+    """``(train samples, facts, seed) -> Baseline``: the classical method, tuned."""
+    settings: str
+    """``(model maps and truths of validation images) -> dict``: decoding settings such as a threshold."""
+    outputs: str
+    """``(prediction, config, facts) -> {suffix: Output}``: the files that a prediction becomes."""
+    stream: str
+    """``(prediction of a block, facts) -> Output``: the one file that is written block by block where an
+    image is larger than memory."""
+    error_maps: str
+    """``(truth, prediction, facts) -> {suffix: Output}``: where a prediction is wrong, as images."""
     picture: str
     """``(axes, source, target or prediction) -> None``: draws one image."""
     source_label: str = "images"
     target_label: str = "targets"
+    needs_target: bool = True
     input_is_prediction: bool = False
     """Whether the untouched input is itself an attempt worth scoring (restoration)."""
 

@@ -1,0 +1,83 @@
+"""What next? At most three sentences, each from evidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zcdl_common.run import Run
+
+MOST = 3
+
+
+def next_steps(run: Run, table: pd.DataFrame, summary: dict[str, Any]) -> list[str]:
+    """Advice that the curves, the scores and the numbers of images support; the strongest first."""
+    history = run.history()
+    steps = [
+        _too_few(summary),
+        _classical(summary),
+        _overfitting(history, run.facts.counts["train"]),
+        _still_falling(history),
+        _worst(table, run.network.primary),
+    ]
+    return [step for step in steps if step][:MOST]
+
+
+def _too_few(summary: dict[str, Any]) -> str:
+    n = summary["n_images"]
+    if summary["verdict"] != "unclear" or n >= 6:
+        return ""
+    return f"Annotate more test images: {n} independent {'are' if n > 1 else 'is'} too few to tell; take 6 or more."
+
+
+def _classical(summary: dict[str, Any]) -> str:
+    if summary["verdict"] in ("same", "worse"):
+        return (
+            f"The classical method ({summary['classical']}) does as well on these images or better: use it, "
+            "unless harder images are to come."
+        )
+    return ""
+
+
+def _overfitting(history: list[dict[str, float]], n_train: int) -> str:
+    if len(history) < 10:
+        return ""
+    losses, checks = _ends(history, "loss"), _ends(history, "val_loss")
+    rising = checks[1] > 1.1 * min(row["val_loss"] for row in history)
+    if rising and losses[1] < 0.9 * losses[0]:
+        return (
+            f"The validation loss rises while the training loss falls: {n_train} training images are learned "
+            "by heart. Add images, or more augmentation."
+        )
+    return ""
+
+
+def _still_falling(history: list[dict[str, float]]) -> str:
+    if len(history) < 5:
+        return "Train longer: a few epochs say little."
+    before, after = _ends(history, "val_loss")
+    if after < 0.95 * before and history[-1]["learning_rate"] > 0:
+        return (
+            f"The validation loss was still falling after {len(history)} epochs: train longer (raise epochs)."
+        )
+    return ""
+
+
+def _ends(history: list[dict[str, float]], key: str) -> tuple[float, float]:
+    """Mean of a column over the fifth of epochs before the last fifth, and over the last fifth."""
+    values = np.array([row[key] for row in history])
+    n = max(1, len(values) // 5)
+    return float(values[-2 * n : -n].mean()), float(values[-n:].mean())
+
+
+def _worst(table: pd.DataFrame, primary: str) -> str:
+    values = table[primary]
+    if len(values) < 3 or values.isna().all():
+        return ""
+    low = values.min()
+    if low > 0.85 * values.median():
+        return ""
+    names = ", ".join(table["image"][values < 0.85 * values.median()].head(3))
+    return f"Look at {names}: {primary} is far below the others there. Annotate more images like these."

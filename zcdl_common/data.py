@@ -1,0 +1,258 @@
+"""From folders to samples: pairing, the split, and the facts of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from zcdl_common import datasets
+from zcdl_common.config import Config
+from zcdl_common.errors import ConfigError, DataError
+from zcdl_common.folders import find_files
+from zcdl_common.images import ImageRef, find_images
+from zcdl_common.network import Network
+from zcdl_common.pairs import Pairing, group_of, pair
+from zcdl_common.rois import is_roi_file, read_rois
+from zcdl_common.task import Array, Facts, Sample, Split, resolve
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Annotations of one image: a mask image of the same size, or ImageJ or QuPath regions."""
+
+    path: Path
+    image: ImageRef
+
+    def read(self) -> Array:
+        """Mask values (Z)YX, or (Z)YXC as the file has them."""
+        if not is_roi_file(self.path):
+            axes = self.image.axes.replace("C", "").replace("S", "")
+            return replace(self.image, paths=(self.path,), axes=axes, channels=None, pixel_size=None).read()
+        whole = replace(self.image, region=None)
+        labels = read_rois(self.path, whole.info().shape).labels
+        region = self.image.region or tuple((0, n) for n in labels.shape)
+        return labels[tuple(slice(a, b) for a, b in region)]
+
+
+class Folders(NamedTuple):
+    """Where the images of a run come from."""
+
+    source: str
+    target: str
+    test_source: str
+    test_target: str
+    example: str = ""
+    """Name of the example data set, where it is one."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples by role, and what pairing could not place."""
+
+    split: Split
+    example: str = ""
+    pairings: tuple[Pairing, ...] = ()
+    problems: tuple[DataError, ...] = field(default=(), compare=False)
+    gap: int | None = None
+    """Pixels between the strips of a single image."""
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """All of them, training images first."""
+        return self.split.train + self.split.validation + self.split.test
+
+
+def folders_of(config: Config) -> Folders:
+    """The folders a config names; an example data set is fetched or made first.
+
+    Raises
+    ------
+    ConfigError
+        Neither folders nor a data set are named.
+    """
+    if config.source:
+        return Folders(config.source, config.target, config.test_source, config.test_target)
+    if config.dataset:
+        ready = datasets.prepare(config.dataset)
+        return Folders(ready.source, ready.target, ready.test_source, ready.test_target, config.dataset)
+    raise ConfigError(
+        "No images are chosen. Name your folders in section 2 (source and target), or an example data set, "
+        "for instance dataset = nuclei_2d."
+    )
+
+
+def open_data(config: Config, network: Network) -> Data:
+    """Find, pair and split the images that `config` names.
+
+    Raises
+    ------
+    DataError, ConfigError
+        Folders are missing or empty, nothing pairs, or too few images are left to learn from.
+    """
+    folders = folders_of(config)
+    if not folders.target and network.task.needs_target:
+        raise ConfigError(
+            f"target is empty: this network also needs a folder of {network.task.target_label}, "
+            f"with the same file names as the {network.task.source_label} in {folders.source}."
+        )
+    problems: list[DataError] = []
+    samples, pairing = _samples(config, network, folders.source, folders.target, "", problems)
+    test: tuple[Sample, ...] = ()
+    pairings = [pairing]
+    if folders.test_source:
+        test, pairing = _samples(config, network, folders.test_source, folders.test_target, "test_", problems)
+        pairings.append(pairing)
+    if not samples:
+        raise DataError(
+            f"No image in {folders.source} has a partner in {folders.target}. Partners are found by name: "
+            "cell_1.tif belongs to cell_1.tif, cell_1_mask.tif or cell_1.zip. Rename the files accordingly."
+            if not problems
+            else f"None of the images can be used. The first reason: {problems[0]}"
+        )
+    if len(samples) == 1:
+        split, gap = strips(samples[0], config, bool(test))
+        split = replace(split, test=test or split.test)
+    else:
+        split, gap = by_group(samples, config, test), None
+    return Data(split, folders.example, tuple(pairings), tuple(problems), gap)
+
+
+def _samples(
+    config: Config, network: Network, source: str, target: str, prefix: str, problems: list[DataError]
+) -> tuple[tuple[Sample, ...], Pairing]:
+    sources = find_images(
+        source,
+        prefix + "source",
+        axes=config.axes,
+        channels=config.channels,
+        pixel_size=config.pixel_size,
+        problems=problems,
+    )
+    pairing = pair(sources, find_files(target, prefix + "target") if target else [])
+    is_mask = network.task.name in ("segment", "instances")
+    samples = []
+    for image, path in pairing.pairs:
+        goal = Mask(path, image) if is_mask else replace(image, paths=(path,), channels=None)
+        group = group_of(image.name, config.group_by) if config.group_by else image.group
+        samples.append(Sample(image.name, group, image, goal))
+    if not target:
+        samples = [Sample(image.name, image.group, image) for image in pairing.without_target]
+    return tuple(samples), pairing
+
+
+def by_group(samples: Sequence[Sample], config: Config, test: Sequence[Sample] = ()) -> Split:
+    """Divide by group: no movie, stack or well stands on both sides.
+
+    Raises
+    ------
+    DataError
+        There is one group only, so nothing can be held out.
+    """
+    groups = sorted({sample.group for sample in samples})
+    if len(groups) == 1:
+        raise DataError(
+            f"All {len(samples)} images belong to one group ({groups[0]}), so none can be held out to judge "
+            "the training. Add images of another movie, stack or well, or change group_by."
+        )
+    order = np.random.default_rng([config.seed, 0]).permutation(groups).tolist()
+    n_test = 0
+    if not test and config.test_fraction > 0 and len(groups) > 2:
+        n_test = max(1, round(config.test_fraction * len(groups)))
+    n_validation = max(1, round(config.validation_fraction * (len(groups) - n_test)))
+    n_validation = min(n_validation, len(groups) - n_test - 1)
+    roles = {g: "test" if i < n_test else "validation" if i < n_test + n_validation else "train"
+             for i, g in enumerate(order)}  # fmt: skip
+    by_role = {
+        role: tuple(s for s in samples if roles[s.group] == role) for role in ("train", "validation", "test")
+    }
+    what = "files" if len(groups) == len(samples) else "groups of files"
+    held = f"the test images are a folder of their own ({len(test)})" if test else f"{n_test} for the test"
+    note = (
+        f"The {len(groups)} {what} were divided at random (seed {config.seed}) before anything was cut: "
+        f"{len(groups) - n_test - n_validation} for training, {n_validation} for validation; {held}."
+    )
+    return Split(by_role["train"], by_role["validation"], tuple(test) or by_role["test"], note=note)
+
+
+def strips(sample: Sample, config: Config, has_test: bool) -> tuple[Split, int]:
+    """Divide one image into strips for training, validation and test, with a gap of one patch."""
+    image = sample.source
+    assert isinstance(image, ImageRef)
+    shape = image.info().shape
+    axis = len(shape) - 2 + int(shape[-1] > shape[-2])
+    n = shape[axis]
+    patch = config.patch_size[axis] if config.patch_size and len(config.patch_size) == len(shape) else None
+    gap = patch or 2 ** int(np.log2(max(n // 8, 8)))
+    usable = n - gap * (1 if has_test else 2)
+    if usable < 4 * 16:
+        raise DataError(
+            f"There is one image only ({sample.name}), {n} pixels long: too small to hold out a part that "
+            "judges the training. Add images, or set a smaller patch_size."
+        )
+    shares = (0.8, 0.2) if has_test else (0.6, 0.16, 0.24)
+    ends, start = [], 0
+    for share in shares:
+        stop = start + int(usable * share) // 8 * 8
+        ends.append((start, stop))
+        start = stop + gap
+    parts = []
+    for name, (a, b) in zip(("train", "validation", "test"), ends, strict=False):
+        region = tuple((a, b) if i == axis else (0, s) for i, s in enumerate(shape))
+        part = image.crop(region)
+        target = sample.target
+        if isinstance(target, Mask):
+            target = Mask(target.path, part)
+        elif isinstance(target, ImageRef):
+            target = target.crop(region)
+        parts.append((replace(sample, name=f"{sample.name}_{name}", source=part, target=target),))
+    note = (
+        f"There is one image. It was divided into strips along {'Y' if axis == len(shape) - 2 else 'X'} for "
+        f"training, validation{'' if has_test else ' and test'}, with {gap} pixels left out between them."
+    )
+    return Split(*parts, note=note), gap
+
+
+def measure(data: Data, config: Config, network: Network, device: str) -> Facts:
+    """What the training images say about themselves.
+
+    Raises
+    ------
+    DataError
+        The images differ in dimension or channels.
+    """
+    infos = [s.source.info() for s in data.split.train]  # type: ignore[attr-defined]
+    first, reference = infos[0], data.split.train[0].source.path.name
+    for sample, info in zip(data.split.train, infos, strict=True):
+        if len(info.shape) != len(first.shape):
+            raise DataError(
+                f"{sample.source.path.name} is {len(info.shape)}D and {reference} is {len(first.shape)}D. "
+                "One network learns from one kind: keep 2D and 3D images in separate folders."
+            )
+        if info.channels != first.channels:
+            raise DataError(
+                f"{sample.source.path.name} has {info.channels} channels and {reference} has "
+                f"{first.channels}. All images need the same channels; choose some, "
+                "for example channels = 0."
+            )
+    sizes = {i.pixel_size for i in infos}
+    own: dict[str, Any] = dict(resolve(network.task.facts)(data.split.train, config))
+    extra = {**own.pop("extra", {}), **({"gap": data.gap} if data.gap else {})}
+    return Facts(
+        ndim=len(first.shape),
+        channels=first.channel_names,
+        shapes=tuple(i.shape for i in infos),
+        dtype=first.dtype,
+        pixel_size=first.pixel_size if len(sizes) == 1 else None,
+        device=device,
+        counts={
+            "train": len(data.split.train),
+            "validation": len(data.split.validation),
+            "test": len(data.split.test),
+        },
+        extra=extra,
+        **own,
+    )

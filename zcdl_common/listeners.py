@@ -1,0 +1,142 @@
+"""What hears the training: tables, weights, checkpoints, reasons to stop, progress."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from zcdl_common import checkpoint
+from zcdl_common.files import replacing
+from zcdl_common.fit import History, Moment
+from zcdl_common.network import Best
+
+
+class Quiet:
+    """Hears nothing; others override what they care about."""
+
+    def step(self, moment: Moment) -> str | None:
+        return None
+
+    def epoch(self, moment: Moment) -> str | None:
+        return None
+
+
+class LossesTable(Quiet):
+    """Writes losses.csv after every epoch."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def epoch(self, moment: Moment) -> str | None:
+        write_losses(self.path, moment.history)
+        return None
+
+
+def write_losses(path: Path, history: History) -> None:
+    """The losses table as CSV."""
+    with replacing(path) as temporary:
+        pd.DataFrame(history).to_csv(temporary, index=False)
+
+
+def best_epoch(history: History, rule: Best) -> int:
+    """Index of the best row of the losses table; the last one where the rule names no column."""
+    best, index = None, len(history) - 1
+    for i, row in enumerate(history if rule.key else []):
+        if rule.better(row[rule.key], best):
+            best, index = row[rule.key], i
+    return index
+
+
+class Weights(Quiet):
+    """Saves the weights of the last and of the best epoch."""
+
+    def __init__(self, folder: Path, rule: Best):
+        self.folder, self.rule = folder, rule
+
+    def epoch(self, moment: Moment) -> str | None:
+        moment.model.save(self.folder, "last")
+        if best_epoch(moment.history, self.rule) == len(moment.history) - 1:
+            moment.model.save(self.folder, "best")
+        return None
+
+
+class Checkpoints(Quiet):
+    """Saves the whole state after every epoch, and mirrors it now and then."""
+
+    def __init__(self, local: Path, remote: Path):
+        self.mirror = checkpoint.Mirror(local, remote)
+
+    def epoch(self, moment: Moment) -> str | None:
+        checkpoint.write(self.mirror.local, moment.epoch, moment.model.state(), moment.history)
+        self.mirror.update(force=moment.epoch == moment.epochs)
+        return None
+
+
+class EarlyStop(Quiet):
+    """Ends training when the best epoch lies too far back."""
+
+    def __init__(self, rule: Best, patience: int):
+        self.rule, self.patience = rule, patience
+
+    def epoch(self, moment: Moment) -> str | None:
+        since = len(moment.history) - 1 - best_epoch(moment.history, self.rule)
+        if since >= self.patience:
+            return f"No progress for {since} epochs, so training stopped early."
+        return None
+
+
+class Budget(Quiet):
+    """Ends training when its time is used up, earlier sessions counted in."""
+
+    def __init__(self, minutes: float):
+        self.minutes = minutes
+
+    def step(self, moment: Moment) -> str | None:
+        if moment.seconds >= 60 * self.minutes:
+            return f"The time limit of {self.minutes:g} minutes is reached."
+        return None
+
+
+class Lines(Quiet):
+    """Progress as plain lines, at most one every few seconds."""
+
+    def __init__(self, every_seconds: float = 10.0):
+        self.every_seconds, self.last = every_seconds, 0.0
+
+    def step(self, moment: Moment) -> str | None:
+        first_look = len(moment.history) == 0 and moment.step == min(10, moment.steps)
+        if first_look or (moment.epoch == 1 and time.monotonic() - self.last > self.every_seconds):
+            self.last = time.monotonic()
+            text = f"epoch 1, step {moment.step} of {moment.steps}"
+            print(text + (f", about {time_text(remaining(moment))} to go" if first_look else ""), flush=True)
+        return None
+
+    def epoch(self, moment: Moment) -> str | None:
+        if time.monotonic() - self.last > self.every_seconds or moment.epoch in (1, moment.epochs):
+            self.last = time.monotonic()
+            print(line(moment), flush=True)
+        return None
+
+
+def line(moment: Moment) -> str:
+    """One epoch in a line."""
+    row = moment.history[-1]
+    scores = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k.startswith(("loss", "val_")))
+    return f"epoch {moment.epoch} of {moment.epochs}  {scores}  {time_text(remaining(moment))} to go"
+
+
+def remaining(moment: Moment) -> float:
+    """Seconds that the remaining epochs take at the pace so far."""
+    if moment.history:
+        recent = [row["seconds"] for row in moment.history[-5:]]
+        return (moment.epochs - len(moment.history)) * sum(recent) / len(recent)
+    return (moment.epochs * moment.steps / max(moment.step, 1) - 1) * (time.perf_counter() - moment.started)
+
+
+def time_text(seconds: float) -> str:
+    """``95`` -> ``1 min 35 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

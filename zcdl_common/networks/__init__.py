@@ -1,0 +1,26 @@
+"""The registry: every network by its one name. Importing it loads no backend."""
+
+from __future__ import annotations
+
+import difflib
+
+from zcdl_common.errors import ConfigError
+from zcdl_common.network import Network
+from zcdl_common.networks.unet import UNET
+
+NETWORKS: dict[str, Network] = {network.name: network for network in (UNET,)}
+
+
+def get(name: str) -> Network:
+    """The network called `name`.
+
+    Raises
+    ------
+    ConfigError
+        There is none; lists those there are.
+    """
+    if name not in NETWORKS:
+        close = difflib.get_close_matches(name, NETWORKS, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise ConfigError(f"There is no network '{name}'.{hint} There are: {', '.join(NETWORKS)}.")
+    return NETWORKS[name]

@@ -1,0 +1,54 @@
+"""Choices that several networks make in the same way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from zcdl_common.config import Config
+from zcdl_common.network import Plan
+from zcdl_common.task import Facts
+
+Choices = Mapping[str, tuple[Any, str]]
+
+
+def fill(config: Config, choices: Choices) -> Plan:
+    """Take each choice where the user left the parameter open."""
+    open_ones = {k: v for k, v in choices.items() if getattr(config, k) is None}
+    reasons = {k: reason for k, (_, reason) in open_ones.items()}
+    return Plan(config.changed(**{k: value for k, (value, _) in open_ones.items()}), reasons)
+
+
+def smallest(facts: Facts) -> tuple[int, ...]:
+    """Smallest size (Z)YX among the training images."""
+    return tuple(min(shape[a] for shape in facts.shapes) for a in range(facts.ndim))
+
+
+def poolings(pixel_size: tuple[float, ...] | None, ndim: int, depth: int) -> tuple[tuple[int, ...], ...]:
+    """Downsampling factor of each level that brings the axes to equal spacing and keeps them there.
+
+    An axis is pooled unless its pixels are already more than 1.5 times as large as the finest
+    ones of that level (the rule of nnU-Net, doi:10.1038/s41592-020-01008-z, with its factor of 2
+    lowered, since one pooling doubles a spacing).
+    """
+    spacing = list(pixel_size or (1.0,) * ndim)
+    levels = []
+    for _ in range(depth):
+        finest = min(spacing)
+        factors = tuple(1 if s > 1.5 * finest else 2 for s in spacing)
+        spacing = [s * f for s, f in zip(spacing, factors, strict=True)]
+        levels.append(factors)
+    return tuple(levels)
+
+
+def multiples(pools: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    """What image sizes must be a multiple of, per axis."""
+    return tuple(math.prod(level[a] for level in pools) for a in range(len(pools[0])))
+
+
+def patch_within(
+    wanted: tuple[int, ...], largest: tuple[int, ...], multiple: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The patch nearest to `wanted` that fits `largest` and is a multiple of `multiple`."""
+    return tuple(max(m, min(w, side) // m * m) for w, side, m in zip(wanted, largest, multiple, strict=True))

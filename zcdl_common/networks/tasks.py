@@ -1,0 +1,18 @@
+"""The kinds of target that networks share."""
+
+from zcdl_common.task import Task
+
+SEGMENT = Task(
+    name="segment",
+    target="zcdl_common.segmenting:class_image",
+    facts="zcdl_common.segmenting:mask_facts",
+    scores="zcdl_common.segmenting:scores",
+    baseline="zcdl_common.segmenting:baseline",
+    outputs="zcdl_common.segmenting:outputs",
+    stream="zcdl_common.segmenting:mask_output",
+    error_maps="zcdl_common.segmenting:error_maps",
+    settings="zcdl_common.segmenting:choose_threshold",
+    picture="zcdl_common.plots:draw_segmentation",
+    source_label="images",
+    target_label="masks",
+)

@@ -1,0 +1,196 @@
+"""U-Net: semantic segmentation, every pixel gets a class."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+from zcdl_common.config import Config, FloatTuple, setting
+from zcdl_common.errors import ConfigError
+from zcdl_common.network import Best, Network, Plan
+from zcdl_common.networks.plans import fill, multiples, patch_within, poolings, smallest
+from zcdl_common.networks.tasks import SEGMENT
+from zcdl_common.scales import Percentile
+from zcdl_common.task import Facts
+
+
+class UNetConfig(Config):
+    """Parameters of the U-Net notebook."""
+
+    network: ClassVar[str] = "unet"
+
+    masks_are: Literal["auto", "classes", "objects"] = setting(
+        "auto", section="images", label="mask values mean", more=True
+    )
+    """classes: every value is a class; objects: every value is one object of one class; auto: found out."""
+    depth: int | None = setting(None, section="settings", label="depth", more=True, ge=1, le=6)
+    """How often the image is halved inside the network; more sees further and learns slower."""
+    filters: int | None = setting(None, section="settings", label="filters", more=True, ge=4, le=128)
+    """Features of the first level; they double at each further one."""
+    dropout: float = setting(0.0, section="settings", label="dropout", more=True, ge=0.0, lt=1.0)
+    """Share of the deepest features that is left out at random in training, against overfitting."""
+    loss: Literal["cross-entropy", "dice", "cross-entropy + dice", "focal"] = setting(
+        "cross-entropy + dice", section="settings", label="loss"
+    )
+    """What training makes small. Dice and focal help where the structures cover few pixels."""
+    class_weights: FloatTuple | None = setting(None, section="settings", label="class weights", more=True)
+    """Weight of each class in the loss, background first; empty: from how rare the classes are."""
+    min_foreground: float = setting(
+        0.02, section="settings", label="least foreground in a patch", more=True, ge=0.0, le=1.0
+    )
+    """Patches with a smaller share of foreground are passed over where better ones are found."""
+    optimiser: Literal["adam", "adamw", "sgd", "rmsprop"] = setting(
+        "adam", section="settings", label="optimiser", more=True
+    )
+    """How the weights are changed from the gradient."""
+    weight_decay: float = setting(0.0, section="settings", label="weight decay", more=True, ge=0.0, le=1.0)
+    """Pulls weights towards zero, against overfitting."""
+
+    flips: bool = setting(True, section="augmentation", label="flips")
+    """Mirror the patches."""
+    rotations: Literal["none", "quarter turns", "any angle"] = setting(
+        "quarter turns", section="augmentation", label="rotations"
+    )
+    """Turn the patches in the image plane."""
+    scale: float = setting(0.1, section="augmentation", label="size change", ge=0.0, le=0.5)
+    """Enlarge or shrink by up to this share."""
+    elastic: float = setting(0.0, section="augmentation", label="elastic deformation", ge=0.0, le=1.0)
+    """Bend the patches; 1 is strong."""
+    intensity: float = setting(0.2, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
+    """Change brightness and contrast by up to this share."""
+    noise: float = setting(0.05, section="augmentation", label="noise", ge=0.0, le=1.0)
+    """Add noise with a standard deviation of up to this share of the contrast."""
+    blur: float = setting(0.0, section="augmentation", label="blur (pixels)", ge=0.0, le=10.0)
+    """Blur with a standard deviation of up to so many pixels."""
+
+    threshold: float | None = setting(None, section="use", label="threshold", use=True, gt=0.0, lt=1.0)
+    """Probability above which a pixel is foreground; empty: the best one on the validation images."""
+    output: Literal["mask", "labels", "probability", "all"] = setting(
+        "mask", section="use", label="what to save", use=True
+    )
+    """mask; labels: connected foreground pixels become one numbered object; probability; or all three."""
+    min_object_pixels: int = setting(
+        0, section="use", label="smallest object (pixels)", use=True, more=True, ge=0
+    )
+    """Objects with fewer pixels are left out of labels."""
+
+
+def levels(config: UNetConfig, facts: Facts) -> tuple[tuple[int, ...], ...]:
+    """Downsampling (Z)YX of each level of the network."""
+    assert config.depth is not None
+    return poolings(facts.pixel_size, facts.ndim, config.depth)
+
+
+def plan(config: UNetConfig, facts: Facts) -> Plan:
+    """Fill what is automatic from the images.
+
+    Raises
+    ------
+    ConfigError
+        The patch does not fit the network or the images.
+    """
+    gpu = facts.device == "gpu"
+    sides = smallest(facts)
+    limit = tuple(min(s, facts.extra.get("gap", s)) for s in sides)
+    wanted = (256, 256) if facts.ndim == 2 else (32, 128, 128) if gpu else (32, 64, 64)
+    if not gpu and facts.ndim == 2:
+        wanted = (128, 128)
+    depth = config.depth or max(1, min(4 if gpu else 3, int(math.log2(max(min(limit[-2:]), 16) / 8))))
+    pools = poolings(facts.pixel_size, facts.ndim, depth)
+    patch = patch_within(config.patch_size or wanted, limit, multiples(pools))
+    size = math.prod(config.patch_size or patch)
+    batch = config.batch_size or max(2, min(16, (2**18 if gpu else 2**16) // size))
+    per_image = max(1, round(math.prod(map(float, sides)) / size))
+    n_train = max(1, facts.counts.get("train", 1))
+    # very small sets still get enough steps an epoch for validation to mean something
+    patches = config.patches_per_image or min(256, max(per_image, math.ceil(16 * batch / n_train)))
+    rare = min(facts.extra.get("class_shares", {}).values(), default=0.5)
+    device = "a GPU" if gpu else "a CPU"
+    planned = fill(
+        config,
+        {
+            "depth": (depth, f"an image of {size_text(sides)} pixels and {device}"),
+            "filters": (32 if gpu else 16, f"a size that {device} trains in reasonable time"),
+            "patch_size": (patch, _patch_reason(patch, facts)),
+            "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
+            "patches_per_image": (
+                patches,
+                "covers an image about once an epoch" if patches == per_image else "16 steps an epoch",
+            ),
+            "epochs": (
+                100 if gpu else 60,
+                f"enough for most data on {device}; early stopping may end sooner",
+            ),
+            "learning_rate": (1e-3, "suits this network with batch normalisation"),
+            "class_weights": (
+                class_weights(facts),
+                f"the rarest class covers {100 * rare:.1f} % of the pixels",
+            ),
+        },
+    )
+    _check_fit(planned.config, facts, pools)
+    return planned
+
+
+def class_weights(facts: Facts) -> tuple[float, ...]:
+    """Equal weights, unless a class covers less than 10 % of the pixels: then 1 / sqrt(share), mean 1."""
+    shares = [facts.extra.get("class_shares", {}).get(c, 1.0) for c in facts.classes]
+    if not shares or min(shares) >= 0.1:
+        return (1.0,) * len(facts.classes)
+    raw = [1 / math.sqrt(max(s, 1e-4)) for s in shares]
+    return tuple(round(w * len(raw) / sum(raw), 3) for w in raw)
+
+
+def size_text(size: tuple[int, ...]) -> str:
+    """``(512, 512)`` as people write it."""
+    return " x ".join(map(str, size))
+
+
+def _patch_reason(patch: tuple[int, ...], facts: Facts) -> str:
+    if "gap" in facts.extra:
+        return "one image is divided into strips with a gap of one patch between them"
+    fits = smallest(facts)
+    return (
+        "as large as the smallest image allows"
+        if patch[-1] + 8 > fits[-1]
+        else "several objects and their surroundings"
+    )
+
+
+def _check_fit(config: Config, facts: Facts, pools: tuple[tuple[int, ...], ...]) -> None:
+    patch, multiple = config.patch_size, multiples(pools)
+    assert patch is not None
+    if len(patch) != facts.ndim:
+        raise ConfigError(
+            f"patch_size = {size_text(patch)} has {len(patch)} numbers, but the images have {facts.ndim} "
+            f"dimensions ({'ZYX' if facts.ndim == 3 else 'YX'}). Give {facts.ndim} numbers."
+        )
+    if any(p % m for p, m in zip(patch, multiple, strict=True)):
+        fitting = tuple(max(m, p // m * m) for p, m in zip(patch, multiple, strict=True))
+        raise ConfigError(
+            f"patch_size = {size_text(patch)}: the network halves the image {len(pools)} times, so the sides "
+            f"must be multiples of {size_text(multiple)}. Try {size_text(fitting)}."
+        )
+    sides = smallest(facts)
+    if any(p > max(s, m) for p, s, m in zip(patch, sides, multiple, strict=True)):
+        fitting = patch_within(patch, sides, multiple)
+        raise ConfigError(
+            f"patch_size = {size_text(patch)} is larger than the smallest training image, "
+            f"{size_text(sides)}. Try {size_text(fitting)}."
+        )
+
+
+UNET = Network(
+    name="unet",
+    title="U-Net: segmentation",
+    task=SEGMENT,
+    backend="torch",
+    Config=UNetConfig,
+    model="zcdl_common.models.unet:UNetModel",
+    cite=("10.1007/978-3-319-24574-4_28", "10.1007/978-3-319-46723-8_49"),
+    plan=plan,
+    primary="iou",
+    scale=lambda facts: Percentile(),
+    best=Best("val_loss", "min"),
+    summary="marks every pixel as background or as one of the structures you outlined, in 2D and 3D",
+)

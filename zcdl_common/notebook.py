@@ -1,0 +1,186 @@
+"""The verbs of a notebook: each cell is one of these calls."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zcdl_common import networks, places, session, show
+from zcdl_common.config import Config, read_params
+from zcdl_common.data import Data, open_data
+from zcdl_common.errors import DataError, RunError
+from zcdl_common.run import Run, newest_runs, open_run
+from zcdl_common.session import Prepared
+
+
+class Notebook:
+    """One notebook at work. What must survive a restart lies in the run folder, not here."""
+
+    def __init__(self, network: str):
+        self.network = networks.get(network)
+        self.params: dict[str, Any] = {}
+        self._data: tuple[dict[str, Any], Data] | None = None
+        self._prepared: tuple[dict[str, Any], Prepared] | None = None
+        self._run: Run | None = None
+        if "ZCDL_PARAMS" in os.environ:  # read once: later reads would undo what the user edits
+            self.params = read_params(Path(os.environ["ZCDL_PARAMS"]), network)
+            self._from_file = True
+        else:
+            self._from_file = False
+        places.mount_drive()
+        show.start(self.network)
+
+    @property
+    def config(self) -> Config:
+        """The parameters as they stand now, checked."""
+        return self.network.Config.parse(self.params)
+
+    # -- 2 Your images ----------------------------------------------------------------------------
+
+    def images(self, params: Mapping[str, Any]) -> None:
+        """Take the parameters of the cell above and show the form of this section."""
+        if not self._from_file:
+            self.params = dict(params)
+        self.config  # noqa: B018 - wrong parameters are named here, not an hour later
+        self._form("images")
+
+    def check(self) -> None:
+        """Find, pair and examine the images; wrong ones are named with what to do."""
+        data = self.data
+        show.data(self.network, data)
+        report = session.examine(data, self.network, self.config)
+        show.findings(report)
+        if report.errors:
+            raise DataError(
+                f"{report.summary()} See above what to do about each file, then run this cell again"
+                + (", or run nb.repair() for mended copies." if report.repairable else ".")
+            )
+
+    def repair(self) -> None:
+        """Write mended copies of the files that can be mended, and use them from now on."""
+        from zcdl_common import doctor
+
+        report = session.examine(self.data, self.network, self.config)
+        folder = (
+            places.results_folder(self.config.results) / f"{self.config.name or self.network.name}_repaired"
+        )
+        for line in doctor.repair(self.data.samples, report, folder):
+            print(line)
+        self.params["repaired"] = str(folder)
+        print(f"Repaired copies in {folder} are used from now on. Run the check again.")
+
+    def look(self) -> None:
+        """Pictures of images with their targets."""
+        show.pairs(self.network, self.data)
+
+    # -- 3 Settings, 4 Starting weights -----------------------------------------------------------
+
+    def settings(self) -> None:
+        """The training parameters, filled from the images, with the reason beside each value."""
+        prepared = self.prepared
+        self._form("settings", "augmentation", "training")
+        show.plan(prepared)
+
+    def preview(self) -> None:
+        """Patches before and after augmentation, and how long training will take here."""
+        show.preview(self.prepared)
+
+    def starting_weights(self) -> None:
+        """Choose weights to begin with."""
+        self._form("weights")
+
+    # -- 5 Train, 6 Quality control ---------------------------------------------------------------
+
+    def train(self) -> None:
+        """Train, or go on where training stopped."""
+        prepared = self.prepared
+        self._run = run = session.begin(prepared)
+        show.training_begins(run, prepared.data)
+        print(session.train(run, prepared.data, show.listeners(run, prepared.data)))
+        show.trained(run)
+        session.report(run)
+
+    def judge(self) -> None:
+        """Quality control on images that the network never saw, beside a classical method."""
+        run = self.run
+        summary = session.judge(run, say=show.say())
+        show.judged(run, summary)
+        session.report(run)
+
+    # -- 7 Use on new images, 8 Export ------------------------------------------------------------
+
+    def use(self) -> None:
+        """Choose the model and the images to use it on."""
+        self._form("use")
+
+    def predict(self) -> None:
+        """Predict every image of the chosen folder; without one, the test images."""
+        run = self.run
+        source = self.config.predict_source or session.test_folder(run)
+        show.predicted(run, session.apply(run, source, say=show.say()))
+        session.report(run)
+
+    def package(self) -> None:
+        """Choose name and licence of the exported model."""
+        self._form("export")
+
+    def export(self) -> None:
+        """Write a package for the BioImage Model Zoo, tested before it is handed out."""
+        run = self.run
+        show.exported(session.export(run, say=show.say()))
+        session.report(run)
+        show.finished(run)
+
+    def download(self, what: str = "run") -> Path:
+        """Pack the run, or its "predictions", into a zip; on Colab it is sent to your computer."""
+        return places.download(self.run.folder if what == "run" else self.run.folder / what)
+
+    # -- what the cells share ---------------------------------------------------------------------
+
+    @property
+    def data(self) -> Data:
+        """Images of the present parameters, found again when those change."""
+        if self._data is None or self._data[0] != self.params:
+            self._data = (dict(self.params), open_data(self.config, self.network))
+        return self._data[1]
+
+    @property
+    def prepared(self) -> Prepared:
+        """Images measured and parameters planned."""
+        if self._prepared is None or self._prepared[0] != self.params:
+            self._prepared = (dict(self.params), session.prepare(self.network, self.config, self.data))
+        return self._prepared[1]
+
+    @property
+    def run(self) -> Run:
+        """The run that sections 6 to 8 work with, also in a fresh kernel."""
+        config = self.config
+        if config.model:
+            return session.chosen_model(config)
+        if self._run is not None:
+            return session.with_use(self._run, config)
+        results = places.results_folder(config.results)
+        if config.name and (results / config.name / "config.yaml").exists():
+            return session.with_use(open_run(results / config.name), config)
+        found = newest_runs(results, self.network.name)
+        hint = f" The newest one here is {found[0]}: set model to it." if found else ""
+        raise RunError(
+            "No trained model is chosen. Train one in section 5, or name the folder of a finished run under "
+            f"'model'.{hint}"
+        )
+
+    def _form(self, *sections: str) -> None:
+        if places.headless():
+            return
+        from zcdl_common.form import Form
+
+        Form(self.network.Config, self.params, sections, self._planned()).show()
+
+    def _planned(self) -> dict[str, tuple[Any, str]]:
+        """Automatic values and their reasons, where the images are known already."""
+        if self._prepared is None:
+            return {}
+        _, prepared = self._prepared
+        return {k: (getattr(prepared.planned, k), why) for k, why in prepared.reasons.items()}

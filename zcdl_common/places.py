@@ -1,0 +1,80 @@
+"""Where things lie: results, Google Drive, fast local copies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+DRIVE = Path("/content/drive")
+LOCAL = Path("/content/zcdl_local")
+
+
+def on_colab() -> bool:
+    """Whether this kernel runs on Google Colab."""
+    return "google.colab" in sys.modules or (
+        "COLAB_RELEASE_TAG" in os.environ and find_spec("google") is not None
+    )
+
+
+def headless() -> bool:
+    """Whether nobody can click: parameters come from a file or the command line."""
+    return (
+        bool(os.environ.get("ZCDL_PARAMS") or os.environ.get("ZCDL_HEADLESS"))
+        or "ipykernel" not in sys.modules
+    )
+
+
+def mount_drive() -> bool:
+    """Ask for the user's Drive on Colab; returns whether results outlive the session."""
+    if not on_colab():
+        return True
+    from google.colab import drive  # type: ignore[import-not-found]
+
+    try:
+        drive.mount(str(DRIVE))
+    except Exception:  # declined or timed out: Colab raises different things for it
+        print(
+            "Drive is not connected: RESULTS DIE WITH THIS SESSION. Run this cell again to connect it, or "
+            "download the results at the end."
+        )
+        return False
+    return True
+
+
+def results_folder(text: str) -> Path:
+    """Folder of all runs: as named, else on the mounted Drive, else ``./zcdl_runs``."""
+    if text:
+        return Path(text).expanduser()
+    if on_colab() and (DRIVE / "MyDrive").exists():
+        return DRIVE / "MyDrive" / "zcdl_runs"
+    return Path("zcdl_runs")
+
+
+def fast_copy(folder: Path) -> Path:
+    """Folder on the local disk for what lies on Drive, where every access is slow; else the same."""
+    if DRIVE not in folder.absolute().parents:
+        return folder
+    return LOCAL / folder.absolute().relative_to(DRIVE)
+
+
+def staged(text: str) -> str:
+    """Copy input folders on Drive to the local disk once; returns the paths to read from."""
+    return ";".join(_stage(Path(part.strip())) for part in text.split(";")) if text else text
+
+
+def _stage(path: Path) -> str:
+    local = fast_copy(path.expanduser())
+    if local != path.expanduser() and path.exists() and not local.exists():
+        print(f"copying {path} to the local disk, once ...")
+        local.parent.mkdir(parents=True, exist_ok=True)
+        partial = local.with_name(local.name + ".partial")
+        if path.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(path, partial)
+        else:
+            shutil.copyfile(path, partial)
+        partial.rename(local)
+    return str(local if local.exists() else path)

@@ -1,0 +1,168 @@
+"""Use a trained network: one image, a folder, or an image larger than memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zcdl_common.errors import DataError, UserError
+from zcdl_common.images import ImageRef, find_images
+from zcdl_common.network import Model
+from zcdl_common.run import Run
+from zcdl_common.task import Array, Output, Prediction, resolve
+from zcdl_common.tiles import predict_tiled
+from zcdl_common.writers import open_output, write_image
+
+IN_MEMORY = 2**27
+"""Voxels times channels up to which an image is predicted in memory; larger ones are streamed."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of one image."""
+
+    file: str
+    outputs: tuple[Path, ...] = ()
+    problem: str = ""
+
+
+def predict(run: Run, model: Model, image: Any, settings: dict[str, Any] | None = None) -> Prediction:
+    """Predict one image (Z)YXC, raw as it comes from the file.
+
+    Raises
+    ------
+    DataError
+        The image has other channels or dimensions than the training images.
+    """
+    return model.decode(maps(run, model, image), settings or run.settings())
+
+
+def maps(run: Run, model: Model, image: Any) -> tuple[Array, ...]:
+    """Dense maps ((Z)YXK) of one raw image (Z)YXC; see `predict`."""
+    check(run, image.shape, "the image")
+    limits = run.scaling.limits(image)
+    return predict_tiled(model.forward, image, model.geometry, scale=lambda a: run.scaling.apply(a, limits))
+
+
+def check(run: Run, shape: Sequence[int], name: str) -> None:
+    """Refuse what the network was not trained for; `shape` is (Z)YXC."""
+    facts = run.facts
+    if len(shape) - 1 != facts.ndim:
+        raise DataError(
+            f"{name} is {len(shape) - 1}D, but this network was trained on {facts.ndim}D images. "
+            + ("If its planes are separate images, set axes = TYX." if len(shape) == 4 else "")
+        )
+    if shape[-1] != len(facts.channels):
+        rgb = (
+            " It is a colour picture: choose one channel, for example channels = 0." if shape[-1] == 3 else ""
+        )
+        raise DataError(
+            f"{name} has {shape[-1]} channels, but this network was trained on {len(facts.channels)} "
+            f"({', '.join(facts.channels)}).{rgb}"
+        )
+
+
+def predict_folder(
+    run: Run,
+    model: Model,
+    source: str,
+    target: Path,
+    *,
+    stream_above: int = IN_MEMORY,
+    progress: Callable[[int, int, str], None] = lambda done, of, name: None,
+) -> list[Written]:
+    """Predict every image of a folder, file or zip into `target`, under the names of the inputs.
+
+    A file that cannot be used is reported in its row and does not stop the others. Time frames of
+    one file become one file again.
+    """
+    config = run.config
+    problems: list[DataError] = []
+    refs = find_images(
+        source,
+        "predict_source",
+        axes=config.axes,
+        channels=config.channels,
+        pixel_size=config.pixel_size,
+        problems=problems,
+    )
+    done = [Written(source, problem=str(problem)) for problem in problems]
+    movies = [list(frames) for _, frames in groupby(refs, key=lambda ref: ref.path)]
+    for n, frames in enumerate(movies):
+        name = frames[0].path.name
+        progress(n, len(movies), name)
+        try:
+            done.append(Written(name, tuple(_one(run, model, frames, target, stream_above))))
+        except UserError as problem:
+            done.append(Written(name, problem=str(problem)))
+    progress(len(movies), len(movies), "")
+    return done
+
+
+def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_above: int) -> Iterator[Path]:
+    ref = frames[0]
+    info = ref.info()
+    check(run, (*info.shape, info.channels), ref.path.name)
+    pixel_size = info.pixel_size
+    # the size decides how an image is read; a wrong guess costs memory or time, never the result
+    if np.prod(info.shape, dtype=float) * info.channels > stream_above and len(frames) == 1:
+        yield _stream(run, model, ref, target, pixel_size)
+        return
+    outputs = resolve(run.network.task.outputs)
+    made = [outputs(predict(run, model, frame.read()), run.config, run.facts) for frame in frames]
+    for suffix, first in made[0].items():
+        array, axes = first.array, first.axes
+        if len(frames) > 1:
+            array, axes = np.stack([m[suffix].array for m in made]), "T" + axes
+        yield write_image(
+            target / f"{ref.group}{suffix}",
+            array,
+            axes,
+            pixel_size=pixel_size,
+            format=run.config.output_format,
+            labels=first.labels,
+        )
+
+
+class _Decoding:
+    """Takes blocks of maps and passes on what they decode to."""
+
+    def __init__(self, out: Any, decode: Callable[[Array], Output]):
+        self.out, self.decode = out, decode
+
+    def __setitem__(self, place: Any, block: Array) -> None:
+        self.out[place[: block.ndim - 1]] = self.decode(block).array
+
+
+def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any) -> Path:
+    image, settings = ref.open(), run.settings()
+    limits = run.scaling.limits(image)
+    to_output = resolve(run.network.task.stream)
+
+    def decode(block: Array) -> Output:
+        return to_output(model.decode((block,), settings), run.facts)  # type: ignore[no-any-return]
+
+    probe = decode(np.zeros((1,) * run.facts.ndim + (_map_channels(model, run),), np.float32))
+    shape = ref.info().shape
+    format = "ome-zarr" if run.config.output_format == "ome-zarr" else "ome-tiff"
+    with open_output(
+        target / ref.group, shape, probe.array.dtype, probe.axes, pixel_size=pixel_size, format=format
+    ) as out:
+        predict_tiled(
+            model.forward,
+            image,
+            model.geometry,
+            scale=lambda a: run.scaling.apply(a, limits),
+            out=lambda _shape, _dtype: _Decoding(out, decode),
+        )
+        return out.path  # type: ignore[no-any-return]
+
+
+def _map_channels(model: Model, run: Run) -> int:
+    tile = np.zeros((1, *model.geometry.multiple, len(run.facts.channels)), np.float32)
+    return int(model.forward(tile)[0].shape[-1])

@@ -1,0 +1,276 @@
+"""The run folder: everything about one training, readable long after the kernel is gone."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from zcdl_common import networks
+from zcdl_common.config import Config, read_params
+from zcdl_common.data import Data
+from zcdl_common.errors import RunError
+from zcdl_common.files import sha256, write_text
+from zcdl_common.fit import History
+from zcdl_common.network import Model, Network
+from zcdl_common.task import Facts, Sample
+
+PACKAGES = """
+    zcdl-common numpy scipy scikit-image scikit-learn pandas tifffile albumentations torch tensorflow
+    tensorflow-cpu tf-keras csbdeep stardist n2v bioimageio.core bioimageio.spec onnx ipywidgets
+""".split()  # noqa: SIM905
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: its folder, parameters and facts."""
+
+    folder: Path
+    network: Network
+    config: Config
+    facts: Facts
+    reasons: Mapping[str, str]
+    split_note: str = ""
+    example: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights"
+
+    @property
+    def quality_control(self) -> Path:
+        return self.folder / "quality_control"
+
+    @cached_property
+    def scaling(self) -> Any:
+        """How images become network input."""
+        return self.network.scale(self.facts)
+
+    def build(self) -> Model:
+        """The untrained network of this run."""
+        return self.network.build(self.config, self.facts)
+
+    def load(self, which: str | None = None) -> Model:
+        """The trained network.
+
+        Raises
+        ------
+        RunError
+            There are no weights yet.
+        """
+        wanted = which or self.config.weights
+        if not list(self.weights.glob(f"{wanted}.*")):
+            raise RunError(
+                f"There are no trained weights in {self.folder}. Run section 5 (Train) first, or name "
+                "another finished run under 'model'."
+            )
+        model = self.build()
+        model.load(self.weights, "best" if wanted == "best" else "last")
+        return model
+
+    def history(self) -> History:
+        """The losses table; empty before the first epoch."""
+        path = self.folder / "losses.csv"
+        if not path.exists():
+            return []
+        with path.open(newline="") as stream:
+            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
+
+    def settings(self) -> dict[str, Any]:
+        """Decoding settings chosen on validation images; the user's own come first."""
+        path = self.quality_control / "settings.json"
+        chosen = json.loads(path.read_text()) if path.exists() else {"threshold": 0.5}
+        own = getattr(self.config, "threshold", None)
+        return {**chosen, "threshold": own} if own is not None else chosen
+
+    def files(self) -> list[dict[str, str]]:
+        """Rows of data.csv."""
+        with (self.folder / "data.csv").open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+
+    def using(self, **values: Any) -> Run:
+        """The same run with other values of parameters that do not identify it."""
+        from dataclasses import replace
+
+        return replace(self, config=self.config.changed(**values))
+
+
+def create(
+    folder: Path, network: Network, config: Config, facts: Facts, reasons: Mapping[str, str], data: Data
+) -> Run:
+    """Write what was chosen before the first step is done."""
+    run = Run(folder, network, config, facts, dict(reasons), data.split.note, data.example)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "environment.txt", environment(facts.device))
+    write_text(folder / "data.csv", data_table(data))
+    write_plan(run)
+    config.write(folder / "config.yaml")  # last: a folder with a config is a whole run
+    return run
+
+
+def write_plan(run: Run) -> None:
+    """Facts, reasons and the split as plan.yaml."""
+    record = {
+        "facts": _plain(asdict(run.facts)),
+        "reasons": dict(run.reasons),
+        "split": run.split_note,
+        "example": run.example,
+    }
+    write_text(run.folder / "plan.yaml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+
+
+def open_run(folder: Path) -> Run:
+    """Open a run folder of this or an older version.
+
+    Raises
+    ------
+    RunError
+        The folder is no run.
+    """
+    folder = Path(folder)
+    if not (folder / "config.yaml").exists():
+        raise RunError(
+            f"{folder} is no run folder: it has no config.yaml. Name a folder that section 5 (Train) made, "
+            "for example zcdl_runs/my_run."
+        )
+    params = read_params(folder / "config.yaml")
+    name = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")).get("network", "")
+    network = networks.get(name)
+    plan = yaml.safe_load((folder / "plan.yaml").read_text(encoding="utf-8"))
+    config = network.Config.parse(params)
+    return Run(
+        folder,
+        network,
+        config,
+        facts_from(plan["facts"]),
+        plan.get("reasons", {}),
+        plan.get("split", ""),
+        plan.get("example", ""),
+    )
+
+
+def facts_from(record: Mapping[str, Any]) -> Facts:
+    """Facts as `write_plan` wrote them."""
+    known = {k: _tuples(v) for k, v in record.items() if k in Facts.__dataclass_fields__}
+    return Facts(**known)
+
+
+def place(results: Path, name: str, network: Network, config: Config, data: Data) -> tuple[Path, Run | None]:
+    """Folder of a run, and the run that is already there.
+
+    Without a name the first free or matching ``<network>_<date>[_n]`` is taken.
+
+    Raises
+    ------
+    RunError
+        The name is in use for a training with other parameters or images.
+    """
+    base = name or f"{network.name}_{datetime.date.today():%Y-%m-%d}"
+    n = 1
+    while True:
+        folder = results / (base if n == 1 else f"{base}_{n}")
+        if not folder.exists() or not any(folder.iterdir()):
+            return folder, None
+        differs = _differences(folder, network, config, data)
+        if not differs:
+            return folder, open_run(folder)
+        if name:
+            free = next(f"{base}_{i}" for i in range(2, 10_000) if not (results / f"{base}_{i}").exists())
+            raise RunError(
+                f"The name '{name}' is in use in {results}: {differs}. Nothing there was changed. "
+                f"Use another name, for example name = {free}."
+            )
+        n += 1
+
+
+def _differences(folder: Path, network: Network, config: Config, data: Data) -> str:
+    if not (folder / "config.yaml").exists():
+        return "that folder holds something else than a run"
+    there = open_run(folder)
+    if there.network.name != network.name:
+        return f"it is a run of {there.network.name}"
+    names = [n for n in config.same_run(there.config) if n not in ("source", "target")]
+    if names:
+        return f"that run was trained with another {', '.join(names)}"
+    if {(r["name"], r["role"], r["sha256"]) for r in there.files()} != {
+        (sample.name, role, sha256(sample.source.path)) for sample, role in _roles(data)
+    }:
+        return "that run was trained on other images"
+    return ""
+
+
+def _roles(data: Data) -> list[tuple[Sample, str]]:
+    split = data.split
+    return [
+        (sample, role)
+        for role, samples in (("train", split.train), ("validation", split.validation), ("test", split.test))
+        for sample in samples
+    ]
+
+
+def data_table(data: Data) -> str:
+    """data.csv: every file with its role and digest."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(["name", "file", "target", "sha256", "role", "shape", "dtype", "pixel_size"])
+    for sample, role in _roles(data):
+        info = sample.source.info()  # type: ignore[attr-defined]
+        target = sample.target.path if sample.target else ""
+        size = " x ".join(f"{p:g}" for p in info.pixel_size) if info.pixel_size else ""
+        shape = " x ".join(map(str, info.shape))
+        digest = sha256(sample.source.path) if sample.source.path.is_file() else ""
+        table.writerow([sample.name, sample.source.path, target, digest, role, shape, info.dtype, size])
+    return out.getvalue()
+
+
+def environment(device: str) -> str:
+    """Versions and machine, a line each."""
+    import os
+
+    lines = [f"date: {datetime.datetime.now():%Y-%m-%d %H:%M}", f"python: {platform.python_version()}"]
+    lines += [
+        f"system: {platform.system()} {platform.machine()}",
+        f"cores: {os.cpu_count()}",
+        f"device: {device}",
+    ]
+    for package in PACKAGES:
+        try:
+            lines.append(f"{package}: {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return "\n".join(lines) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value.item() if hasattr(value, "item") else value
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_tuples(v) for v in value)
+    return {k: _tuples(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def newest_runs(results: Path, network: str) -> Sequence[Path]:
+    """Run folders of a network, the newest first."""
+    found = [p.parent for p in results.glob("*/config.yaml") if (p.parent / "plan.yaml").exists()]
+    own = [f for f in found if f"network: {network}" in (f / "config.yaml").read_text(encoding="utf-8")]
+    return sorted(own, key=lambda f: (f / "config.yaml").stat().st_mtime, reverse=True)

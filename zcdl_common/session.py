@@ -1,0 +1,168 @@
+"""The steps from parameters to a report, as notebook and command line both call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zcdl_common import doctor, places, qc, training
+from zcdl_common.config import Config
+from zcdl_common.data import Data, measure, open_data
+from zcdl_common.errors import DataError
+from zcdl_common.fit import Listener
+from zcdl_common.network import Network
+from zcdl_common.predict import Written, predict_folder
+from zcdl_common.run import Run, create, open_run, place
+from zcdl_common.task import Facts, resolve
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Images found, measured and checked, and the parameters that follow from them."""
+
+    network: Network
+    config: Config
+    """As the user gave it."""
+    planned: Config
+    """Without gaps."""
+    reasons: Mapping[str, str]
+    data: Data
+    facts: Facts
+
+
+def device_of(network: Network) -> str:
+    """ "gpu" or "cpu": what this network's backend would train on."""
+    kind = resolve(
+        f"zcdl_common.models._{'torch' if network.backend == 'torch' else 'keras'}:pick_device"
+    )().type
+    return "cpu" if kind == "cpu" else "gpu"
+
+
+def examine(data: Data, network: Network, config: Config) -> doctor.Report:
+    """What the doctor finds in the images, before anything is measured or trained."""
+    split = data.split
+    return doctor.check(
+        split.train + split.validation,
+        task=network.task,
+        test=split.test,
+        unmatched=data.pairings,
+        problems=data.problems,
+        config=config,
+    )
+
+
+def prepare(network: Network, config: Config, data: Data) -> Prepared:
+    """Measure the images, and plan what is automatic.
+
+    Raises
+    ------
+    DataError, ConfigError
+        The images cannot be used, or a parameter does not fit them.
+    """
+    facts = measure(data, config, network, device_of(network))
+    planned = network.plan(config, facts)
+    return Prepared(network, config, planned.config, planned.reasons, data, facts)
+
+
+def begin(prepared: Prepared) -> Run:
+    """The run folder of these parameters and images: a new one, or the one that is there, to go on.
+
+    Raises
+    ------
+    RunError
+        The name is in use for another training.
+    """
+    config = prepared.config
+    results = places.results_folder(config.results)
+    folder, there = place(results, config.name, prepared.network, config, prepared.data)
+    if there is None:
+        return create(
+            folder, prepared.network, prepared.planned, prepared.facts, prepared.reasons, prepared.data
+        )
+    may_change = {n: v for n, v in config.given().items() if n == "epochs" or config.is_use(n)}
+    run = there.using(**may_change)
+    run.config.write(run.folder / "config.yaml")
+    return run
+
+
+def train(run: Run, data: Data, show: Sequence[Listener] = ()) -> str:
+    """Train or go on; see `training.train`."""
+    fast = places.fast_copy(run.folder / "checkpoint")
+    return training.train(run, data, show=show, local=fast)
+
+
+def data_of(run: Run) -> Data:
+    """The images of a run, divided as they were.
+
+    Raises
+    ------
+    DataError
+        Images are gone or were changed since.
+    """
+    data = open_data(run.config, run.network)
+    roles = {row["name"]: row["role"] for row in run.files()}
+    now = {
+        sample.name: role for role in ("train", "validation", "test") for sample in getattr(data.split, role)
+    }
+    if roles != now:
+        gone = sorted(set(roles) - set(now))[:3]
+        raise DataError(
+            f"The images of the run {run.name} are not the ones it was trained on"
+            + (f" ({', '.join(gone)} missing)" if gone else "")
+            + ". Put the same files back, or give test_source and test_target to judge it on others."
+        )
+    return data
+
+
+def judge(run: Run, say: Say = print) -> dict[str, Any]:
+    """Quality control of a finished run."""
+    return qc.judge(run, data_of(run), say)
+
+
+def with_use(run: Run, config: Config) -> Run:
+    """The run with those parameters of `config` that may change after training."""
+    use = {n: v for n, v in config.given().items() if config.is_use(n) and n in type(run.config).model_fields}
+    return run.using(**use)
+
+
+def chosen_model(config: Config) -> Run:
+    """The finished run that ``config.model`` names: its folder, or a package that this project exported."""
+    return with_use(open_run(Path(config.model).expanduser()), config)
+
+
+def apply(run: Run, source: str, say: Say = print) -> list[Written]:
+    """Predict the images in `source` into the run folder; one bad file never loses the others."""
+    name = Path(source.split(";")[0].strip().rstrip("/\\")).stem or "images"
+    target = run.folder / "predictions" / name
+
+    def progress(done: int, of: int, name: str) -> None:
+        if name:
+            say(f"predicting {name} ({done + 1} of {of})")
+
+    return predict_folder(run, run.load(), places.staged(source), target, progress=progress)
+
+
+def report(run: Run) -> tuple[Path, Path]:
+    """Write report.html and report.pdf."""
+    from zcdl_common.report import write_report
+
+    return write_report(run.folder)
+
+
+def test_folder(run: Run) -> str:
+    """Files of the test images, for a first prediction."""
+    files = [row["file"] for row in run.files() if row["role"] == "test"] or [run.files()[0]["file"]]
+    folders = {str(Path(file).parent) for file in files}
+    every = {row["file"] for row in run.files() if str(Path(row["file"]).parent) in folders}
+    return folders.pop() if len(folders) == 1 and every == set(files) else files[0]
+
+
+def export(run: Run, say: Say = print) -> Any:
+    """Write and test a BioImage Model Zoo package of a run."""
+    from zcdl_common.export.run import export_run
+
+    return export_run(run, data_of(run), say)

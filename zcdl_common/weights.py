@@ -1,0 +1,48 @@
+"""Weights to begin with: an earlier run, or a package of the BioImage Model Zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from zcdl_common.config import Config
+from zcdl_common.errors import RunError
+from zcdl_common.network import Model
+from zcdl_common.task import Array
+
+
+def start(model: Model, config: Config) -> list[str]:
+    """Begin with the weights named by ``config.start_from``; returns the layers that were left out.
+
+    Raises
+    ------
+    RunError
+        Nothing in the source fits this network.
+    """
+    state = read(config)
+    left_out = model.start(state)
+    own = [key for key in model.state() if key.startswith("module/")]
+    if len(left_out) >= len(own):
+        raise RunError(
+            f"None of the weights of {config.start_from} fit this network: it has another architecture, "
+            "depth, number of filters or dimension. Set depth and filters as they were there, or train "
+            "from scratch with start_from empty."
+        )
+    if left_out:
+        print(
+            f"{len(own) - len(left_out)} of {len(own)} weights were taken; not fitting: {', '.join(left_out)}"
+        )
+    return left_out
+
+
+def read(config: Config) -> Mapping[str, Array]:
+    """State of the model that ``config.start_from`` names: a run folder or a zoo package."""
+    folder = Path(config.start_from).expanduser()
+    if (folder / "config.yaml").exists():
+        from zcdl_common.run import open_run
+
+        return open_run(folder).load().state()
+    from zcdl_common.export.read import open_package
+
+    package = open_package(config.start_from, allow_code=config.allow_code)
+    return {f"module/net/{key}": value for key, value in package.state_dict.items()}
