@@ -1,0 +1,160 @@
+"""Pixel classification: a random forest on filters of several scales, as ilastik and Labkit use it."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from zcdl_common.task import Array
+
+SCALES = {2: (1.0, 2.0, 4.0, 8.0), 3: (1.0, 2.0, 4.0)}
+"""Sigmas of the filters in YX pixels, by number of spatial axes."""
+BLOCK = {2: (512, 512), 3: (32, 192, 192)}
+"""Pixels classified at a time: memory does not grow with the image."""
+WORKERS = 4
+"""Blocks in memory at a time, at most."""
+TREES = 50
+_TRUNCATE = 4.0
+
+
+@dataclass(frozen=True)
+class Forest:
+    """A fitted forest: source (Z)YXC -> class indices int32 (Z)YX."""
+
+    trees: Any
+    aspect: float = 1.0
+
+    def __call__(self, source: Array) -> Array:
+        result = np.empty(source.shape[:-1], np.int32)
+        bounds = intensity_bounds(source)
+
+        def fill(core: tuple[slice, ...]) -> None:
+            described = features(source, self.aspect, bounds, core)
+            rows = described.reshape(-1, described.shape[-1])
+            result[core] = self.classify(rows).reshape(described.shape[:-1])
+
+        with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
+            deque(pool.map(fill, blocks(result.shape, BLOCK[result.ndim])), maxlen=0)
+        return result
+
+    def classify(self, rows: Array) -> Array:
+        """Class of each row of features: int32 (P,)."""
+        return np.asarray(self.trees.predict(rows), np.int32)
+
+    def __str__(self) -> str:
+        return f"{TREES} trees on intensity, edges and curvature at several scales"
+
+
+def fit(rows: Array, classes: Array, weights: Array, *, seed: int, aspect: float) -> Forest:
+    """Fit a forest to features (P, F) of pixels of known class (P,).
+
+    References
+    ----------
+    Breiman, L. (2001). Random forests. Machine Learning 45, 5-32.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    trees = RandomForestClassifier(TREES, min_samples_leaf=3, random_state=seed, n_jobs=-1)
+    trees.fit(rows, classes, sample_weight=weights)
+    # Threads add up the votes in any order, which decides ties: one thread makes the result repeatable.
+    trees.n_jobs = 1
+    return Forest(trees, aspect)
+
+
+def features(source: Array, aspect: float, bounds: Array, core: tuple[slice, ...] | None = None) -> Array:
+    """Describe each pixel by filters: float32 (Z)YXF.
+
+    For every channel the intensity, and for every scale the smoothed intensity, the gradient magnitude,
+    the eigenvalues of the Hessian in the image plane and, in volumes, the curvature along Z.
+
+    Parameters
+    ----------
+    source
+        (Z)YXC.
+    aspect
+        Size of a voxel in Z divided by its size in YX.
+    bounds
+        From `intensity_bounds` of the whole image.
+    core
+        Region to describe; what lies around it is read as far as the filters see.
+    """
+    shape = source.shape[:-1]
+    core = core or tuple(slice(0, n) for n in shape)
+    spacing = (1.0 / aspect,) * (len(shape) - 2) + (1.0, 1.0)
+    reach = [int(_TRUNCATE * SCALES[len(shape)][-1] * s + 0.5) + 2 for s in spacing]
+    read = tuple(
+        slice(max(0, c.start - r), min(n, c.stop + r)) for c, r, n in zip(core, reach, shape, strict=True)
+    )
+    inner = tuple(slice(c.start - r.start, c.stop - r.start) for c, r in zip(core, read, strict=True))
+    low, span = bounds
+    maps = []
+    for channel in range(source.shape[-1]):
+        plane = (np.asarray(source[..., channel][read], np.float32) - low[channel]) / span[channel]
+        maps.append(plane[inner])
+        for sigma in SCALES[len(shape)]:
+            maps += [m[inner] for m in _filters(plane, [sigma * s for s in spacing])]
+    return np.stack(maps, axis=-1)
+
+
+def intensity_bounds(source: Array, most: int = 1 << 20) -> Array:
+    """Percentile 1 of each channel and its distance to percentile 99.8: float32 (2, C).
+
+    Large images are read at regular steps, `most` pixels in all.
+    """
+    step = max(1, int(np.ceil((np.prod(source.shape[:-1]) / most) ** (1 / (source.ndim - 1)))))
+    sparse = np.asarray(source[(slice(None, None, step),) * (source.ndim - 1)], np.float32)
+    low, high = np.percentile(sparse.reshape(-1, source.shape[-1]), [1, 99.8], axis=0)
+    return np.stack([low, np.maximum(high - low, 1e-6)]).astype(np.float32)
+
+
+def draw(truth: Array, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Pick about `n` pixels, as many of each class as there are, and the weight each stands for.
+
+    Rare classes are seen often, and the weights keep their true share.
+
+    Returns
+    -------
+    tuple
+        Flat indices, intp (P,), and weights, float (P,).
+    """
+    flat = truth.reshape(-1)
+    found = np.unique(flat)
+    picks, weights = [], []
+    for value in found:
+        where = np.flatnonzero(flat == value)
+        size = min(len(where), max(1, n // len(found)))
+        picks.append(rng.choice(where, size, replace=False))
+        weights.append(np.full(size, len(where) / size / flat.size))
+    return np.concatenate(picks), np.concatenate(weights)
+
+
+def blocks(shape: Sequence[int], size: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """Regions of at most `size` that cover `shape` once."""
+    starts = (range(0, n, s) for n, s in zip(shape, size, strict=True))
+    for corner in product(*starts):
+        yield tuple(slice(a, min(a + s, n)) for a, s, n in zip(corner, size, shape, strict=True))
+
+
+def _filters(plane: Array, sigmas: Sequence[float]) -> list[Array]:
+    from scipy import ndimage
+
+    smoothed = ndimage.gaussian_filter(plane, sigmas, truncate=_TRUNCATE)
+    slopes = [_slope(smoothed, axis) for axis in range(plane.ndim)]
+    dy, dx = slopes[-2:]
+    yy, xx, xy = _slope(dy, -2), _slope(dx, -1), _slope(dy, -1)
+    middle, radius = (yy + xx) / 2, np.hypot((yy - xx) / 2, xy)
+    edges = np.sqrt(sum(s**2 for s in slopes))
+    along_z = [_slope(slopes[0], 0)] if plane.ndim == 3 else []
+    return [smoothed, edges, middle + radius, middle - radius, *along_z]
+
+
+def _slope(image: Array, axis: int) -> Array:
+    """Central difference; 0 along an axis of one pixel."""
+    return np.gradient(image, axis=axis) if image.shape[axis] > 1 else np.zeros_like(image)
