@@ -1,0 +1,107 @@
+"""Move pixels: source and target alike. In volumes all planes move together, for Z is sampled differently."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from zcdl_common.task import Array
+
+SMOOTHNESS = 10.0
+"""Standard deviation in pixels of the Gaussian that smooths elastic displacements."""
+
+
+def flip_and_turn(
+    source: Array, target: Array | None, rng: np.random.Generator, flips: bool, turns: bool
+) -> tuple[Array, Array | None]:
+    """Mirror and turn by multiples of 90° without touching a value: views of the input.
+
+    Parameters
+    ----------
+    source : (Z)YXC
+    target : (Z)YX, (Z)YXK or None
+    flips : bool
+        Mirror each spatial axis with probability 1/2.
+    turns : bool
+        Quarter turns in the YX plane; half turns where Y and X differ, so that the shape stays.
+    """
+    ndim = source.ndim - 1
+    mirrored = tuple(axis for axis in range(ndim) if flips and rng.random() < 0.5)
+    square = source.shape[ndim - 2] == source.shape[ndim - 1]
+    quarters = int(rng.integers(4) if square else 2 * rng.integers(2)) if turns else 0
+
+    def move(array: Array) -> Array:
+        return np.rot90(np.flip(array, mirrored), quarters, (ndim - 2, ndim - 1))
+
+    return move(source), None if target is None else move(target)
+
+
+def warp(
+    source: Array,
+    target: Array | None,
+    rng: np.random.Generator,
+    any_angle: bool,
+    scale: float,
+    elastic: float,
+) -> tuple[Array, Array | None]:
+    """Rotate, zoom and deform in the YX plane; what comes in at the border is mirrored.
+
+    Rotation with zoom, and deformation, each happen to half of the patches: interpolation smooths, and
+    a network should also see untouched pixels.
+
+    Parameters
+    ----------
+    source : float32 (Z)YXC
+        Interpolated linearly: the range of values stays.
+    target : int (Z)YX, float (Z)YXK or None
+        Integers keep their values (up to 2**31 - 1), floats are interpolated like the source.
+    any_angle : bool
+    scale : float
+        Largest zoom is 1 + scale, smallest 1 / (1 + scale).
+    elastic : float
+        Root mean square of the displacement along an axis, in pixels.
+    """
+    transform = _transform(any_angle, scale, elastic, threading.get_ident())
+    transform.set_random_seed(int(rng.integers(2**31)))
+    # a ZYX stack given as `image` would be read as YXC
+    image, mask = ("image", "mask") if source.ndim == 3 else ("volume", "mask3d")
+    given = {image: np.ascontiguousarray(source)}
+    if target is None:
+        return transform(**given)[image], None
+    if target.dtype.kind == "f":
+        moved = transform(**given, **{f"target_{image}": np.ascontiguousarray(target)})
+        return moved[image], moved[f"target_{image}"]
+    moved = transform(**given, **{mask: np.ascontiguousarray(target, np.int32)})
+    return moved[image], moved[mask].astype(target.dtype, copy=False)
+
+
+@lru_cache(maxsize=64)
+def _transform(any_angle: bool, scale: float, elastic: float, thread: int) -> Any:
+    """Build the transform; each thread has its own, since the random state lives inside."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing it would ask the network
+    import albumentations
+    import cv2
+
+    mirror = cv2.BORDER_REFLECT_101
+    affine = albumentations.Affine(
+        scale=(1 / (1 + scale), 1 + scale),
+        keep_ratio=True,
+        rotate=(-180, 180) if any_angle else 0,
+        border_mode=mirror,
+        p=0.5 if any_angle or scale else 0,
+    )
+    # uniform noise in [-1, 1], smoothed: standard deviation 1 / (sqrt(3) * 2 sqrt(pi) sigma)
+    strength = elastic * np.sqrt(3) * 2 * np.sqrt(np.pi) * SMOOTHNESS
+    deform = albumentations.ElasticTransform(
+        alpha=strength,
+        sigma=SMOOTHNESS,
+        noise_distribution="uniform",
+        border_mode=mirror,
+        p=0.5 if elastic else 0,
+    )
+    also = {"target_image": "image", "target_volume": "volume"}
+    return albumentations.Compose([affine, deform], additional_targets=also)
