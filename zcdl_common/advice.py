@@ -29,7 +29,8 @@ def _too_few(summary: dict[str, Any]) -> str:
     n = summary["n_images"]
     if summary["verdict"] != "unclear" or n >= 6:
         return ""
-    return f"Annotate more test images: {n} independent {'are' if n > 1 else 'is'} too few to tell; take 6 or more."
+    few = f"{n} independent {'ones are' if n > 1 else 'one is'} too few to tell"
+    return f"Annotate more test images: {few}; take 6 or more."
 
 
 def _classical(summary: dict[str, Any]) -> str:

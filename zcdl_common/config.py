@@ -115,7 +115,7 @@ class Config(BaseModel):
     """Text pattern; its match in the file name is the group (movie, stack, well), which is never divided."""
 
     repaired: FolderText = setting("", section="images", label="repaired copies", more=True)
-    """Folder with mended copies, as section 2 writes it; they take the place of the files they were made from."""
+    """Folder of mended copies that section 2 wrote; they take the place of their originals."""
 
     epochs: int | None = setting(None, section="settings", label="epochs", ge=1, le=100_000)
     """Passes over the training patches. May be raised later to train on."""

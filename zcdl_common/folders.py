@@ -18,6 +18,8 @@ from zcdl_common.errors import DataError
 from zcdl_common.formats import EXTENSIONS, READ, is_image
 
 _DOUBLE = (".ome.tif", ".ome.tiff", ".ome.zarr", ".ome.btf")
+_COMPANIONS = (".zip", ".roi", ".geojson", ".json", ".csv", ".xml", ".txt")
+"""Files that go with images: annotations and tables."""
 
 
 def stem(path: Path) -> str:
@@ -25,7 +27,7 @@ def stem(path: Path) -> str:
     for double in _DOUBLE:
         if path.name.lower().endswith(double):
             return path.name[: -len(double)]
-    return path.stem if path.suffix.lower() in EXTENSIONS or not path.is_dir() else path.name
+    return path.stem if path.suffix.lower() in (*EXTENSIONS, *_COMPANIONS) else path.name
 
 
 def natural(path: Path) -> list[tuple[int, int | str]]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zcdl_common.formats import naming
+from zcdl_common.indexing import full_index, split_index
 from zcdl_common.task import Array
 
 
@@ -72,18 +73,14 @@ class LazyImage:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> Array:
-        index = _full(index if isinstance(index, tuple) else (index,), self.ndim)
-        window: list[slice] = []
-        inside: list[Any] = []
-        for item, size, (start, _) in zip(index[:-1], self.shape, self._region, strict=False):
-            first, last, step = item.indices(size) if isinstance(item, slice) else (*_one(item, size), 1)
-            if step < 1:
-                raise IndexError("slices must go forwards")
-            window.append(slice(start + first, start + max(first, last)))
-            inside.append(slice(None, None, step) if isinstance(item, slice) else 0)
-        picks = np.atleast_1d(np.asarray(self._picks)[index[-1]])
-        pixels = self._read(tuple(window), [int(p) for p in picks])[tuple(inside)]
-        if isinstance(index[-1], int | np.integer):
+        *spatial, channel = full_index(index, self.ndim)
+        window, inside = split_index(spatial, self.shape[:-1])
+        window = tuple(
+            slice(w.start + start, w.stop + start) for w, (start, _) in zip(window, self._region, strict=True)
+        )
+        picks = np.atleast_1d(np.asarray(self._picks)[channel])
+        pixels = self._read(window, [int(p) for p in picks])[inside]
+        if isinstance(channel, int | np.integer):
             pixels = pixels[..., 0]
         return np.ascontiguousarray(pixels) if pixels.ndim else pixels
 
@@ -113,17 +110,3 @@ def native(pixels: Array) -> Array:
     if pixels.dtype == bool:
         return pixels.astype(np.uint8) * np.uint8(255)
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-
-
-def _full(index: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
-    """One item per axis."""
-    at = next((i for i, item in enumerate(index) if item is Ellipsis), len(index))
-    given = len(index) - (at < len(index))
-    if given > ndim:
-        raise IndexError(f"{given} indices for an image of {ndim} axes")
-    return (*index[:at], *[slice(None)] * (ndim - given), *index[at + 1 :])
-
-
-def _one(item: Any, size: int) -> tuple[int, int]:
-    at = range(size)[int(item)]
-    return at, at + 1

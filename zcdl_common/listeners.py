@@ -140,3 +140,8 @@ def time_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def steps_text(epochs: int) -> str:
+    """``1 epoch``, ``3 epochs``."""
+    return f"{epochs} epoch{'' if epochs == 1 else 's'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from zcdl_common.errors import DataError
 from zcdl_common.formats import Source
 from zcdl_common.task import Array
 
+_KIND = {"T": "time", "C": "channel"}
+_CHUNK = {"T": 1, "C": 1, "Z": 16, "Y": 512, "X": 512}
+"""Largest chunk along each axis, in pixels."""
 _UNITS = {"meter": 1e6, "millimeter": 1e3, "micrometer": 1.0, "nanometer": 1e-3, "angstrom": 1e-4}
 
 
@@ -77,3 +81,35 @@ def _open(path: Path, inside: str) -> Any:
 
     node: Any = zarr.open(path, mode="r")
     return node[inside] if inside else node
+
+
+def create_zarr(path: Path, shape: Sequence[int], dtype: Any, axes: str, size: Mapping[str, float]) -> Any:
+    """An empty OME-Zarr 0.4 image of one resolution; its array, to be written in parts.
+
+    Parameters
+    ----------
+    shape, axes
+        In the order T, C, Z, Y, X that the format prescribes.
+    size
+        Micrometres by axis letter.
+    """
+    import zarr
+
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    chunks = tuple(min(n, _CHUNK[a]) for a, n in zip(axes, shape, strict=True))
+    array = group.create_array(
+        "0",
+        shape=tuple(shape),
+        dtype=dtype,
+        chunks=chunks,
+        fill_value=0,
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+    )
+    described: list[dict[str, str]] = [{"name": a.lower(), "type": _KIND.get(a, "space")} for a in axes]
+    for axis in described:
+        if axis["name"].upper() in size:
+            axis["unit"] = "micrometer"
+    scale = [float(size.get(a, 1.0)) for a in axes]
+    dataset: Any = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": described, "datasets": [dataset]}]
+    return array

@@ -35,7 +35,7 @@ class Prepared:
 
 
 def device_of(network: Network) -> str:
-    """ "gpu" or "cpu": what this network's backend would train on."""
+    """What this network's backend would train on: "gpu" or "cpu"."""
     kind = resolve(
         f"zcdl_common.models._{'torch' if network.backend == 'torch' else 'keras'}:pick_device"
     )().type

@@ -55,7 +55,7 @@ def thumbnail(image: Array) -> Array | None:
     area = np.outer(np.diff([*rows, grey.shape[0]]), np.diff([*columns, grey.shape[1]]))
     small = sums / area
     fine = small - ndimage.gaussian_filter(small, 4, mode="reflect")
-    fine = np.sign(fine) * np.sqrt(np.abs(fine))
+    fine = fine  # x
     fine -= fine.mean()
     length = float(np.linalg.norm(fine))
     spread = float(np.ptp(grey))
@@ -154,6 +154,6 @@ def _near(one: Print, other: Print, how: str, separate_test: bool) -> Finding:
         "almost-the-same-image",
         (one.file, other.file),
         f"{alike} (neighbouring frames, planes or overlapping fields?): {harm}",
-        "Delete augmented copies (this notebook makes its own). For frames or planes of one recording set "
-        "`group_by` to what their names share, so that they stay together.",
+        "Delete augmented copies (this notebook makes its own). Keep on one side what was recorded together: "
+        "set group_by to what the names of one recording share, or move files between your folders.",
     )

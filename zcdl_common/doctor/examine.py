@@ -8,7 +8,7 @@ from typing import Any
 
 from zcdl_common.doctor import alignment, duplicates, intensities, labels, objects, shapes
 from zcdl_common.doctor.findings import Finding, Report, size_text
-from zcdl_common.doctor.reading import MASKED, Look, look_at
+from zcdl_common.doctor.reading import MASKED, Look, look_at, unreadable
 from zcdl_common.task import Sample, Task
 
 MOST_READ = 200
@@ -25,6 +25,7 @@ def check(
     unmatched: Any = None,
     patch_size: Sequence[int] | None = None,
     ndim: int | None = None,
+    problems: Sequence[Exception] = (),
     config: Any = None,
 ) -> Report:
     """Look for whatever would waste an hour of training.
@@ -39,12 +40,14 @@ def check(
         segment, instances, restore, translate, detect or localise.
     test : sequence of Sample
         Images of a test folder of their own.
-    unmatched : Pairing, optional
-        Its ``without_target`` and ``without_source`` are reported as missing partners.
+    unmatched : Pairing or sequence of Pairing, optional
+        What ``without_target`` and ``without_source`` hold are reported as missing partners.
     patch_size : sequence of int, optional
         (Z)YX in pixels; default the one in `config`.
     ndim : int, optional
         2 or 3 where it was chosen; default what most files are.
+    problems : sequence of DataError
+        Files that could not even be opened and are not among the samples.
     config : Config, optional
         For the network's name and patch size.
 
@@ -63,9 +66,12 @@ def check(
         look_at(sample, file, is_test, name, word, whole=i % step == 0)
         for i, ((sample, is_test), file) in enumerate(zip(everything, names, strict=True))
     ]
-    findings = [f for look in looks for f in look.findings]
+    findings = [unreadable((), str(problem)) for problem in problems]
+    findings += [f for look in looks for f in look.findings]
     findings += _partners(looks, unmatched, name, word)
-    findings += shapes.check_count(len(samples), name)
+    findings += shapes.check_count(
+        len({(s.source.path, getattr(s.source, "frame", None)) for s in samples}), name
+    )
     findings += _set(looks, name, ndim, patch_size, getattr(config, "network", ""))
     findings += _annotations(looks, name, word, patch_size)
     table = tuple(_row(look) for look in looks if look.read)
@@ -80,12 +86,13 @@ def _file_names(samples: Sequence[Sample]) -> list[str]:
 
 
 def _partners(looks: Sequence[Look], unmatched: Any, task: str, word: str) -> Iterator[Finding]:
-    single = [str(getattr(x, "path", x)) for x in getattr(unmatched, "without_target", ())]
-    lost = [str(getattr(x, "path", x)) for x in getattr(unmatched, "without_source", ())]
+    pairings = [unmatched] if hasattr(unmatched, "without_target") else list(unmatched or ())
     bare = [look.file for look in looks if look.sample.target is None]
-    if bare and (len(bare) < len(looks) or task in (*MASKED, "detect")):
-        single += [f for f in bare if f not in single]
-    yield from shapes.check_partners(single, lost, word)
+    if len(bare) == len(looks) and task not in (*MASKED, "detect"):
+        return  # a network that learns without targets
+    single = [str(ref.path) for p in pairings for ref in p.without_target] + bare
+    lost = [str(path) for p in pairings for path in p.without_source]
+    yield from shapes.check_partners(list(dict.fromkeys(single)), lost, word)
 
 
 def _set(
@@ -97,7 +104,7 @@ def _set(
     yield from shapes.check_dimensions(sizes, ndim)
     yield from shapes.check_channels(sizes)
     yield from shapes.check_patch({f: sizes[f] for f in _training(looks) if f in sizes}, patch_size)
-    yield from shapes.check_depths(sizes, patch_size)
+    yield from shapes.check_depths(sizes)
     yield from intensities.check_types({f: r.dtype for f, r in ranges.items()})
     yield from intensities.check_ranges(ranges, own_scale=task != "localise" and network not in _SHARED_SCALE)
     yield from intensities.check_all_constant(
@@ -122,6 +129,8 @@ def _annotations(
         yield from objects.check_object_sizes(numbered, patch_size)
         sizes = {look.target_file: look.size.shape for look in looks if look.size is not None}
         yield from objects.check_field_of_view({f: (m, sizes[f]) for f, m in numbered.items() if f in sizes})
+    else:
+        yield from objects.check_thickness(masks, patch_size)
     yield from objects.check_unlabelled({look.file: look.unlabelled for look in looks})
     shifts = {look.file: look.shift for look in looks if look.shift is not None}
     yield from alignment.check_shifts(shifts, word, {look.file: look.pixel_size for look in looks})

@@ -153,6 +153,15 @@ def some(files: Sequence[str], folder: str = "") -> str:
     return names + (f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else "")
 
 
+def _names(findings: Sequence[Finding], folder: str) -> str:
+    """First names; two files of one finding belong together and stay so."""
+    if all(len(f.files) == 2 for f in findings):
+        pairs = [" and ".join(short(file, folder) for file in f.files) for f in findings]
+        rest = f"; {len(pairs) - _SHOWN} more such pairs" if len(pairs) > _SHOWN else ""
+        return "; ".join(pairs[:_SHOWN]) + rest
+    return some(_files(findings), folder)
+
+
 def _kind(finding: Finding) -> tuple[int, str, str]:
     return ORDER.index(finding.severity), finding.code, finding.remedy
 
@@ -169,7 +178,7 @@ def _paragraph(group: Sequence[Finding], folder: str) -> list[str]:
     count = f" ({counted(len(files), 'file')})" if files else ""
     lines = [f"- {group[0].title}{count}"]
     for reason, findings in list(by_reason.items())[:_SHOWN]:
-        names = some(_files(findings), folder)
+        names = _names(findings, folder)
         lines.append(f"    {names}: {reason}" if names else f"    {reason}")
     if len(by_reason) > _SHOWN:
         rest = [f for findings in list(by_reason.values())[_SHOWN:] for f in findings]

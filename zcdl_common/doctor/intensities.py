@@ -101,7 +101,8 @@ def check_saturation(image: Array, file: str, *, severity: Severity = "warning")
             severity,
             "saturated",
             (file,),
-            f"{worst:.1%} of the pixels are at the largest value ({level:g}): whatever was brighter is lost.",
+            f"about {worst:.0%} of the pixels are at the largest value ({level:g}): what was "
+            "brighter is lost.",
             "Lower exposure, gain or laser power, or check whether the contrast was stretched before "
             "the image was saved; use the original files if it was.",
         )

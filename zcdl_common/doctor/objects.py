@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from zcdl_common.doctor.findings import Finding, counted, size_text
-from zcdl_common.doctor.labels import Mask
+from zcdl_common.doctor.masks import Mask
 from zcdl_common.task import Array
 
 
@@ -95,7 +95,26 @@ def check_object_sizes(masks: Mapping[str, Mask], patch_size: Sequence[int] | No
             files,
             f"large objects measure {size_text(typical.round())} pixels, a training patch "
             f"{size_text(patch_size)}: the network never sees one whole.",
-            f"Set patch_size to {', '.join(map(str, need))} or more, or scale the images down before training.",
+            f"Set patch_size to {', '.join(map(str, need))} or more, or scale the images down first.",
+        )
+
+
+def check_thickness(masks: Mapping[str, Mask], patch_size: Sequence[int] | None) -> Iterator[Finding]:
+    """Structures so thick that patches lie wholly inside of them (masks of classes, file -> `Mask`)."""
+    thick = {f: m.thickness for f, m in masks.items() if m.thickness > 0}
+    if patch_size is None or not thick:
+        return
+    least = min(patch_size[-2:])
+    files = tuple(f for f, t in thick.items() if t > least)
+    if 2 * len(files) > len(thick):
+        yield Finding(
+            "warning",
+            "objects-larger-than-patch",
+            files,
+            f"the structures are up to {max(thick.values()):.0f} pixels thick, a training patch measures "
+            f"{size_text(patch_size)}: many patches would lie wholly inside one.",
+            f"Set patch_size to {int(-(-max(thick.values()) // 16) * 16)} or more in Y and X, or scale the "
+            "images down first.",
         )
 
 

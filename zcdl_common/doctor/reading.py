@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from zcdl_common.doctor import alignment, duplicates, intensities, labels, objects, shapes
+from zcdl_common.doctor import alignment, duplicates, intensities, masks, objects, shapes
 from zcdl_common.doctor.findings import Finding
 from zcdl_common.errors import DataError, UserError
 from zcdl_common.task import Array, Lazy, Sample
@@ -33,7 +33,7 @@ class Look:
     range: intensities.Range | None = None
     constant: bool = False
     prints: list[duplicates.Print] = field(default_factory=list)
-    mask: labels.Mask | None = None
+    mask: masks.Mask | None = None
     shift: alignment.Shift | None = None
     unlabelled: tuple[int, int] = (0, 0)
     findings: list[Finding] = field(default_factory=list)
@@ -41,6 +41,20 @@ class Look:
 
 
 def look_at(sample: Sample, file: str, test: bool, task: str, word: str, *, whole: bool) -> Look:
+    """Read image and target of `sample` if `whole`, else their headers, and check them.
+
+    Parameters
+    ----------
+    sample : Sample
+    file : str
+        Name of the image in findings.
+    test : bool
+        Whether it is a test image.
+    task : str
+    word : str
+        What to call the target.
+    whole : bool
+    """
     look = Look(sample, file, test)
     image = _attempt(look, sample.source, file, whole)
     if image is not None and image.ndim >= 3 and image.size:
@@ -72,16 +86,19 @@ def _attempt(look: Look, lazy: Lazy, file: str, whole: bool) -> Array | None:
         return pixels.astype(np.uint8) if pixels is not None and pixels.dtype == bool else pixels
     except Exception as error:
         said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        look.findings.append(
-            Finding(
-                "error",
-                "unreadable",
-                (file,),
-                f"the file cannot be read: {said}",
-                "Open it in Fiji. If that fails too, copy it again from where it came; else save it as TIFF.",
-            )
-        )
+        look.findings.append(unreadable((file,), f"the file cannot be read: {said}"))
         return None
+
+
+def unreadable(files: tuple[str, ...], reason: str) -> Finding:
+    """A file that no check can look into."""
+    return Finding(
+        "error",
+        "unreadable",
+        files,
+        reason,
+        "Open it in Fiji. If that fails too, copy it again from where it came; else save it as TIFF.",
+    )
 
 
 def _headers(look: Look, task: str, word: str) -> None:
@@ -128,7 +145,7 @@ def _target(look: Look, image: Array, target: Array, task: str, word: str) -> It
     )
     yield from unequal
     if task in MASKED:
-        look.mask = labels.measure_mask(target, None if unequal else image)
+        look.mask = masks.measure_mask(target, None if unequal else image)
     else:
         yield from _pixels(target, look.target_file, task)
         yield from intensities.check_constant(target, look.target_file)

@@ -8,15 +8,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from zcdl_common.doctor.reading import channel_last
 from zcdl_common.doctor.findings import Report
-from zcdl_common.doctor.labels import single_channel
-from zcdl_common.files import replacing, write_text
+from zcdl_common.doctor.masks import single_channel
+from zcdl_common.doctor.reading import channel_last
+from zcdl_common.files import write_text
 from zcdl_common.task import Array, Lazy, Sample
+from zcdl_common.writers import write_image
 
 Side = Literal["source", "target"]
 _TABLE = "repaired.csv"
@@ -27,6 +28,13 @@ _ORDER = (
     "two values",
     "number the objects",
 )
+
+
+class _File(NamedTuple):
+    sample: Sample
+    side: Side
+    lazy: Lazy
+    copy: Path
 
 
 def repair(samples: Sequence[Sample], report: Report, folder: Path) -> list[str]:
@@ -45,56 +53,66 @@ def repair(samples: Sequence[Sample], report: Report, folder: Path) -> list[str]
     list of str
         What was done and where it lies, a line a file; also what could not be mended and why.
     """
-    todo = [(s, side, lazy, steps) for s, side, lazy in _sides(samples) if (steps := _steps(lazy, report))]
-    palette = _palette([lazy for _, _, lazy, steps in todo if "numbers from colours" in steps])
-    used: Counter[str] = Counter()
-    rows, lines = [], []
-    for sample, side, lazy, steps in todo:
-        used[f"{side}/{sample.name}"] += 1
-        number = used[f"{side}/{sample.name}"]
-        copy = folder / side / f"{sample.name}{'' if number == 1 else f'_{number}'}.tif"
+    todo = [(file, steps) for file in _files(samples, folder) if (steps := _steps(file.lazy, report))]
+    palette = _palette([file.lazy for file, steps in todo if "numbers from colours" in steps])
+    rows: list[tuple[str, ...]] = []
+    lines = []
+    for file, steps in todo:
+        path = str(file.lazy.path)
         try:
-            pixels = channel_last(np.asarray(lazy.read()), np.asarray(sample.source.read()).ndim - 1)
-            for step in steps:
-                pixels = _apply(step, pixels, palette)
-            write_copy(copy, pixels, _pixel_size(sample.source))
+            written = _mend(file, steps, palette)
         except Exception as error:
-            lines.append(f"{lazy.path}: could not be repaired ({error}).")
+            lines.append(f"{path}: could not be repaired ({error}).")
             continue
-        rows.append((sample.name, side, str(lazy.path), str(copy.relative_to(folder)), "; ".join(steps)))
-        lines.append(f"{lazy.path}: {', '.join(steps)} -> {copy}")
+        place = written.relative_to(folder).as_posix()
+        rows.append((file.sample.name, file.side, path, place, "; ".join(steps)))
+        lines.append(f"{path}: {', '.join(steps)} -> {written}")
     if rows:
         _write_table(folder, rows)
     return lines
+
+
+def _files(samples: Sequence[Sample], folder: Path) -> list[_File]:
+    """All files, and where a copy of each would lie; a training and a test image may have one name."""
+    used: Counter[str] = Counter()
+    files = []
+    for sample in samples:
+        sides: tuple[tuple[Side, Lazy | None], ...] = (("source", sample.source), ("target", sample.target))
+        for side, lazy in sides:
+            if lazy is None:
+                continue
+            name = f"{side}/{sample.name}"
+            used[name] += 1
+            number = "" if used[name] == 1 else f"_{used[name]}"
+            files.append(_File(sample, side, lazy, folder / f"{name}{number}.tif"))
+    return files
+
+
+def _mend(file: _File, steps: Sequence[str], palette: Array) -> Path:
+    spatial = np.asarray(file.sample.source.read()).ndim - 1
+    pixels = channel_last(np.asarray(file.lazy.read()), spatial)
+    for step in steps:
+        pixels = _apply(step, pixels, palette)
+    kept = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    numbered = bool({"numbers from colours", "number the objects"} & set(steps))
+    axes = "ZYXC"[4 - pixels.ndim :][: kept.ndim]
+    return write_image(file.copy, kept, axes, pixel_size=_pixel_size(file.sample.source), labels=numbered)
 
 
 def use_repaired(samples: Sequence[Sample], folder: Path) -> list[Sample]:
     """The same samples, reading the mended copies in `folder` where there are any."""
     from zcdl_common.images import ImageRef
 
-    table = folder / _TABLE
-    if not table.exists():
-        return list(samples)
-    with table.open(encoding="utf-8", newline="") as stream:
-        copies = {(r["name"], r["side"], r["file"]): folder / r["copy"] for r in csv.DictReader(stream)}
+    copies = {(r["name"], r["side"], r["file"]): folder / r["copy"] for r in _read_table(folder)}
     mended = []
     for sample in samples:
         changes: dict[str, Any] = {}
-        for _, side, lazy in _sides([sample]):
-            copy = copies.get((sample.name, side, str(lazy.path)))
+        for file in _files([sample], folder):
+            copy = copies.get((sample.name, file.side, str(file.lazy.path)))
             if copy is not None and copy.exists():
-                changes[side] = ImageRef((copy,))
+                changes[file.side] = ImageRef((copy,))
         mended.append(replace(sample, **changes))
     return mended
-
-
-def _sides(samples: Sequence[Sample]) -> list[tuple[Sample, Side, Lazy]]:
-    sides: list[tuple[Sample, Side, Lazy]] = []
-    for sample in samples:
-        sides.append((sample, "source", sample.source))
-        if sample.target is not None:
-            sides.append((sample, "target", sample.target))
-    return sides
 
 
 def _steps(lazy: Lazy, report: Report) -> list[str]:
@@ -189,30 +207,25 @@ def _close_rim(plane: Array) -> None:
     plane[y[known], x[known]] = np.nanmedian(around[:, known], axis=0)
 
 
-def write_copy(path: Path, image: Array, pixel_size: Sequence[float] | None = None) -> None:
-    """Write (Z)YXC as OME-TIFF, with the pixel size (Z)YX in µm where it is known."""
-    import tifffile
-
-    pixels, axes = np.moveaxis(image, -1, -3), "CYX" if image.ndim == 3 else "ZCYX"
-    if image.shape[-1] == 1:
-        pixels, axes = image[..., 0], axes.replace("C", "")
-    metadata: dict[str, Any] = {"axes": axes}
-    for axis, size in zip("ZYX"[-len(pixel_size) :] if pixel_size else "", pixel_size or (), strict=True):
-        metadata |= {f"PhysicalSize{axis}": float(size), f"PhysicalSize{axis}Unit": "µm"}
-    with replacing(path) as temporary:
-        tifffile.imwrite(
-            temporary, pixels, ome=True, metadata=metadata, photometric="minisblack", compression="zlib"
-        )
-
-
 def _pixel_size(lazy: Lazy) -> Sequence[float] | None:
     info = getattr(lazy, "info", None)
     return info().pixel_size if info is not None else None
 
 
-def _write_table(folder: Path, rows: Sequence[Sequence[str]]) -> None:
+def _read_table(folder: Path) -> list[dict[str, str]]:
+    table = folder / _TABLE
+    if not table.exists():
+        return []
+    with table.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _write_table(folder: Path, rows: Sequence[tuple[str, ...]]) -> None:
+    """Add `rows` to what earlier repairs wrote; the latest word on a file counts."""
+    table = {(r["name"], r["side"], r["file"]): tuple(r.values()) for r in _read_table(folder)}
+    table |= {row[:3]: row for row in rows}  # type: ignore[misc]
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("name", "side", "file", "copy", "done"))
-    writer.writerows(rows)
+    writer.writerows(table.values())
     write_text(folder / _TABLE, text.getvalue())

@@ -118,11 +118,11 @@ def check_channels(sizes: Mapping[str, Size]) -> Iterator[Finding]:
             )
 
 
-def check_depths(sizes: Mapping[str, Size], patch_size: Sequence[int] | None) -> Iterator[Finding]:
+def check_depths(sizes: Mapping[str, Size]) -> Iterator[Finding]:
     """Stacks of very different numbers of planes; small differences do no harm."""
     depths = {f: s.shape[0] for f, s in sizes.items() if len(s.shape) == 3}
-    if len(depths) < 2 or patch_size is not None:
-        return  # with a chosen patch, `check_patch` is the sharper test
+    if len(depths) < 2:
+        return
     low, high = min(depths.values()), max(depths.values())
     if 2 * low < high:
         yield Finding(

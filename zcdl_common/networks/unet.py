@@ -54,8 +54,10 @@ class UNetConfig(Config):
     """Turn the patches in the image plane."""
     scale: float = setting(0.1, section="augmentation", label="size change", ge=0.0, le=0.5)
     """Enlarge or shrink by up to this share."""
-    elastic: float = setting(0.0, section="augmentation", label="elastic deformation", ge=0.0, le=1.0)
-    """Bend the patches; 1 is strong."""
+    elastic: float = setting(
+        0.0, section="augmentation", label="elastic deformation (pixels)", ge=0.0, le=50.0
+    )
+    """Bend the patches by about so many pixels."""
     intensity: float = setting(0.2, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
     """Change brightness and contrast by up to this share."""
     noise: float = setting(0.05, section="augmentation", label="noise", ge=0.0, le=1.0)

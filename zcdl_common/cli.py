@@ -1,0 +1,184 @@
+"""The command line: the same functions as the cells of a notebook."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from zcdl_common import networks
+from zcdl_common.config import read_params
+from zcdl_common.errors import ConfigError, UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.command(args) or 0)
+    except UserError as error:
+        print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="zcdl", description="Train and judge networks for microscopy.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(command=run)
+        return command
+
+    run = add("run", _run, "execute a notebook from its first to its last cell")
+    run.add_argument("network", help="one of: " + ", ".join(networks.NETWORKS))
+    run.add_argument("--params", type=Path, help="YAML file with parameters, for example an old config.yaml")
+    run.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="single parameters")
+    run.add_argument("--out", help="folder for the results")
+    add("demo", _demo, "train on the bundled image, in about three minutes")
+    add("list", _list, "networks and example data sets")
+    data = add("data", _data, "fetch or make an example data set")
+    data.add_argument("name")
+    check = add("check", _check, "examine images before training")
+    check.add_argument("source")
+    check.add_argument("target", nargs="?", default="")
+    check.add_argument("--network", default="unet")
+    check.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE")
+    predict = add("predict", _predict, "use a finished run on new images")
+    predict.add_argument("run", type=Path)
+    predict.add_argument("folder")
+    predict.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE")
+    export = add("export", _export, "write a tested package for the BioImage Model Zoo")
+    export.add_argument("run", type=Path)
+    export.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE")
+    compare = add("compare", _compare, "score predictions made anywhere against truth")
+    compare.add_argument("predictions")
+    compare.add_argument("truth")
+    compare.add_argument("--task", default="segment")
+    lab = add("lab", _lab, "open JupyterLab on a working copy of the notebooks")
+    lab.add_argument("--folder", type=Path, default=Path("zcdl_notebooks"))
+    lab.add_argument("--no-open", action="store_true", help="copy the notebooks only")
+    return parser
+
+
+def settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """``["epochs=3"]`` -> ``{"epochs": 3}``, values read as YAML.
+
+    Raises
+    ------
+    ConfigError
+        A pair has no ``=``.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"'{pair}' is no parameter. Write name=value, for example --set epochs=50.")
+        try:
+            values[name.strip()] = yaml.safe_load(value) if value.strip() else None
+        except yaml.YAMLError:
+            values[name.strip()] = value
+    return values
+
+
+def _run(args: argparse.Namespace) -> int:
+    network = networks.get(args.network)
+    params = read_params(args.params, network.name) if args.params else {}
+    params |= settings(args.set)
+    if args.out:
+        params["results"] = args.out
+    network.Config.parse(params)  # a mistyped name is told before a kernel starts
+    from zcdl_common.headless import execute
+
+    return execute(network, params)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from zcdl_common.headless import execute
+
+    params = {"dataset": "nuclei_2d", "name": "demo", "time_budget_minutes": 2.0, "output": "all"}
+    return execute(networks.get("unet"), params)
+
+
+def _list(args: argparse.Namespace) -> None:
+    from zcdl_common import datasets
+
+    print("networks")
+    for network in networks.NETWORKS.values():
+        print(f"  {network.name:<12} {network.summary}")
+    print("\nexample data sets (zcdl data NAME)")
+    for row in datasets.table():
+        print(f"  {row['name']:<28} {row['kind']:<10} {', '.join(row['networks']):<20} {row['title']}")
+
+
+def _data(args: argparse.Namespace) -> None:
+    from zcdl_common import datasets
+
+    ready = datasets.prepare(args.name)
+    for name in ("source", "target", "test_source", "test_target"):
+        if getattr(ready, name):
+            print(f"{name}: {getattr(ready, name)}")
+    print(f"licence: {ready.licence}\n{ready.citation}\n{ready.note}".rstrip())
+
+
+def _check(args: argparse.Namespace) -> int:
+    from zcdl_common import session, show
+    from zcdl_common.data import open_data
+
+    network = networks.get(args.network)
+    config = network.Config.parse({"source": args.source, "target": args.target, **settings(args.set)})
+    data = open_data(config, network)
+    show.data(network, data)
+    report = session.examine(data, network, config)
+    show.findings(report)
+    return int(bool(report.errors))
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from zcdl_common import session, show
+    from zcdl_common.run import open_run
+
+    run = open_run(args.run)
+    run = run.using(**settings(args.set))
+    written = session.apply(run, args.folder)
+    show.predicted(run, written)
+    return int(any(w.problem for w in written))
+
+
+def _export(args: argparse.Namespace) -> None:
+    from zcdl_common import session, show
+    from zcdl_common.run import open_run
+
+    show.exported(session.export(open_run(args.run).using(**settings(args.set))))
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from zcdl_common import show
+    from zcdl_common.compare import compare
+
+    show.table(compare(args.predictions, args.truth, args.task))
+
+
+def _lab(args: argparse.Namespace) -> int:
+    from zcdl_common.resources import resource
+
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for notebook in sorted(resource("notebooks").glob("*.ipynb")):
+        if not (args.folder / notebook.name).exists():  # what a user has changed is never overwritten
+            shutil.copyfile(notebook, args.folder / notebook.name)
+    print(f"notebooks: {args.folder.resolve()}")
+    if args.no_open:
+        return 0
+    environment = {k: v for k, v in os.environ.items() if k not in ("ZCDL_PARAMS", "ZCDL_HEADLESS")}
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(args.folder)], env=environment)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Execute a shipped notebook from its first to its last cell, without anyone to click."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from zcdl_common import places
+from zcdl_common.network import Network
+from zcdl_common.resources import resource
+
+
+def execute(network: Network, params: dict[str, Any]) -> int:
+    """Run the notebook of `network` with `params`; returns the exit status.
+
+    The executed copy is kept in the results folder, also when a cell fails.
+    """
+    os.environ.update(ZCDL_HEADLESS="1", PAPERMILL_DISABLE_PROGRESS_BAR="1")
+    os.environ.pop("ZCDL_PARAMS", None)  # the parameters come in through the notebook's own cell
+    import nbformat
+    from papermill import PapermillExecutionError, execute_notebook
+
+    results = places.results_folder(params.get("results", "")).resolve()
+    results.mkdir(parents=True, exist_ok=True)
+    params = {"name": f"{network.name}_{datetime.datetime.now():%Y-%m-%d_%H%M%S}", **params}
+    params["results"] = str(results)
+    notebook = resource("notebooks") / f"{network.name}.ipynb"
+    executed = results / f"{params['name']}.ipynb"
+    print(f"running {notebook.name} as {params['name']}", flush=True)
+    try:
+        execute_notebook(
+            notebook,
+            executed,
+            parameters={"params": _absolute(params)},
+            kernel_name=_kernel(),
+            cwd=str(results),
+            log_output=True,
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
+        )
+    except PapermillExecutionError as error:
+        print(f"\n{error.ename}: {error.evalue}\n\nThe notebook stopped there: {executed}", file=sys.stderr)
+        return 1
+    run = results / str(params["name"])
+    print(f"\nnotebook:    {executed}")
+    print(f"report:      {run / 'report.html'}")
+    print(f"predictions: {run / 'predictions'}")
+    for package in (run / "export").glob("*.zip"):
+        print(f"package:     {package}")
+    nbformat.validate(nbformat.read(executed, as_version=4))
+    return 0
+
+
+def _absolute(params: dict[str, Any]) -> dict[str, Any]:
+    """Folders as absolute paths, since the kernel works in the results folder."""
+    fixed = dict(params)
+    for name in ("source", "target", "test_source", "test_target", "predict_source", "model", "start_from"):
+        parts = [part.strip() for part in str(fixed.get(name) or "").split(";") if part.strip()]
+        whole = [str(Path(p).expanduser().resolve()) if Path(p).expanduser().exists() else p for p in parts]
+        if whole:
+            fixed[name] = ";".join(whole)
+    return fixed
+
+
+def _kernel() -> str:
+    """Name of a kernel that runs this very Python, whatever kernels are installed."""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    spec = KernelSpecManager().get_kernel_spec("python3")
+    if Path(spec.argv[0]).name != "python" and Path(spec.argv[0]).resolve() != Path(sys.executable).resolve():
+        from ipykernel.kernelspec import install
+
+        install(prefix=sys.prefix)
+    return "python3"

@@ -1,0 +1,295 @@
+"""What a notebook shows: tables, figures and plain sentences; as text where there is no notebook."""
+
+from __future__ import annotations
+
+import html
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zcdl_common import places
+from zcdl_common.data import Data
+from zcdl_common.fit import Listener
+from zcdl_common.listeners import Lines, best_epoch, steps_text, time_text
+from zcdl_common.network import Network
+from zcdl_common.run import Run
+from zcdl_common.task import resolve
+from zcdl_common.training import ready, steps_an_epoch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from zcdl_common.doctor import Report
+    from zcdl_common.predict import Written
+    from zcdl_common.session import Prepared
+
+COLOURS = {"good": "#0072B2", "note": "#595959", "warning": "#B35900", "error": "#A3133C"}
+
+
+def in_kernel() -> bool:
+    """Whether output goes to a notebook."""
+    return "ipykernel" in sys.modules
+
+
+def say() -> Callable[[str], None]:
+    """A voice for progress: a line that replaces itself where someone looks, plain lines elsewhere."""
+    if places.headless() or not in_kernel():
+        return lambda text: print(text, flush=True)
+    from IPython.display import display
+
+    line = display(_box("...", "note"), display_id=True)
+    return lambda text: line.update(_box(text, "note"))
+
+
+def _box(text: str, kind: str) -> Any:
+    from IPython.display import HTML
+
+    colour = COLOURS[kind]
+    return HTML(
+        f'<div style="border-left:4px solid {colour};padding:6px 12px;margin:4px 0;max-width:60em">'
+        + html.escape(text).replace("\n", "<br>")
+        + "</div>"
+    )
+
+
+def message(text: str, kind: str = "note") -> None:
+    """One paragraph that must be seen."""
+    if in_kernel():
+        from IPython.display import display
+
+        display(_box(text, kind))
+    else:
+        print(text, flush=True)
+
+
+def table(rows: Sequence[dict[str, Any]], index: str | None = None) -> None:
+    """A small table."""
+    import pandas as pd
+
+    if not rows:
+        return
+    frame = pd.DataFrame(rows)
+    frame = frame.set_index(index) if index else frame
+    if not in_kernel():
+        print(frame.to_string(index=index is not None), flush=True)
+        return
+    from IPython.display import HTML, display
+
+    text = frame.to_html(index=index is not None, border=0, justify="left", na_rep="", escape=True)
+    rule = "text-align:left!important;white-space:normal!important;max-width:36em"
+    style = f"<style>.zcdl td,.zcdl th{{{rule}}}</style>"
+    display(HTML(style + text.replace('class="dataframe"', 'class="dataframe zcdl"')))
+
+
+def figure(made: Figure) -> None:
+    """A figure, where it can be seen."""
+    if in_kernel():
+        from IPython.display import Image, display
+
+        from zcdl_common.plots import png
+
+        display(Image(png(made), alt="figure", embed=True, width=int(made.get_figwidth() * 80)))
+
+
+def start(network: Network) -> None:
+    """Title, device and memory; says so when a GPU lies idle."""
+    import psutil
+
+    from zcdl_common import __version__
+    from zcdl_common.session import device_of
+
+    memory = psutil.virtual_memory()
+    text = f"{network.title}, zcdl_common {__version__}. Memory: {memory.available / 2**30:.0f} GB free."
+    if device_of(network) == "gpu":
+        message(text + f" A GPU is used ({network.backend}).", "good")
+        return
+    remedy = (
+        "Choose Runtime > Change runtime type > T4 GPU, then run this cell again."
+        if places.on_colab()
+        else "If this computer has an NVIDIA GPU, install the GPU version of "
+        + ("torch from pytorch.org." if network.backend == "torch" else "tensorflow: tensorflow[and-cuda].")
+    )
+    message(
+        f"{text} No GPU is used: training runs on the CPU, often 10 to 50 times slower. {remedy}", "warning"
+    )
+
+
+def data(network: Network, found: Data) -> None:
+    """Which image belongs to which target, and its role."""
+    if found.example:
+        message(f"Example data ({found.example}), not your images.", "warning")
+    split = found.split
+    rows = []
+    for role in ("train", "validation", "test"):
+        for sample in getattr(split, role):
+            info = sample.source.info()
+            target = sample.target.path.name if sample.target else ""
+            size = " x ".join(map(str, info.shape))
+            rows.append(
+                {
+                    network.task.source_label: sample.source.path.name,
+                    network.task.target_label: target,
+                    "used for": role,
+                    "size": size,
+                    "channels": info.channels,
+                    "type": info.dtype,
+                }
+            )
+    table(rows[:12])
+    if len(rows) > 12:
+        print(f"... and {len(rows) - 12} more")
+    print(split.note)
+
+
+def findings(report: Report) -> None:
+    """What the doctor found."""
+    kind = "error" if report.errors else "warning" if report.warnings else "good"
+    message(report.text(), kind)
+
+
+def pairs(network: Network, found: Data) -> None:
+    """Images with their targets drawn over them."""
+    from zcdl_common import plots
+
+    chosen = found.split.train[:4]
+    info = chosen[0].source.info()  # type: ignore[attr-defined]
+    sources = [sample.source.read() for sample in chosen]
+    targets = [sample.target.read() if sample.target else None for sample in chosen]
+    shaped = [
+        t[..., 0] if t is not None and t.ndim == s.ndim else t for s, t in zip(sources, targets, strict=True)
+    ]
+    names = [sample.name for sample in chosen]
+    draw = resolve(network.task.picture)
+    figure(plots.pairs(sources, shaped, names, draw=draw, pixel_size=info.pixel_size))
+
+
+def plan(prepared: Prepared) -> None:
+    """Values that were filled in, with the reason beside each."""
+    rows = [
+        {"parameter": k, "value": _value(getattr(prepared.planned, k)), "because": why}
+        for k, why in prepared.reasons.items()
+    ]
+    table(rows)
+
+
+def _value(value: Any) -> str:
+    return " x ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def preview(prepared: Prepared) -> None:
+    """Patches before and after augmentation, and a measured estimate of the training time."""
+    from zcdl_common import plots
+    from zcdl_common.patches import Memory, memory_for
+
+    run = Run(Path(), prepared.network, prepared.planned, prepared.facts, {})
+    model: Any = run.build()
+    samples = ready(run, prepared.data.split.train, Memory(memory_for()))
+    plain = run.network.build(prepared.planned.changed(augment=False), prepared.facts)
+    before, after = [], []
+    for i in range(6):
+        seed = [prepared.planned.seed, 2, i]
+        sample = samples[i % len(samples)]
+        before.append(plain.patch(sample, np.random.default_rng(seed)))  # type: ignore[attr-defined]
+        after.append(model.patch(sample, np.random.default_rng(seed)))
+    figure(plots.patches(before, after, draw=resolve(prepared.network.task.picture)))
+    batch = model.batch(samples, np.random.default_rng(0))
+    model.step(batch, 0.0)
+    begin = time.perf_counter()
+    for _ in range(2):
+        float(model.step(model.batch(samples, np.random.default_rng(0)), 0.0)["loss"])
+    seconds = (time.perf_counter() - begin) / 2 * steps_an_epoch(run) * (prepared.planned.epochs or 1)
+    limit = prepared.planned.time_budget_minutes
+    text = f"Training will take about {time_text(seconds)}"
+    text += f", and stops after {limit:g} minutes." if limit and seconds > 60 * limit else "."
+    message(text + " The time left is measured again while it runs.")
+
+
+def training_begins(run: Run, found: Data) -> None:
+    """Where the run is kept and how long an epoch is."""
+    if found.example:
+        message(f"Training on example data ({found.example}), not on your images.", "warning")
+    done = len(run.history())
+    print(f"run folder: {run.folder}" + (f" ({steps_text(done)} done before)" if done else ""), flush=True)
+
+
+def listeners(run: Run, found: Data) -> list[Listener]:
+    """Progress: live curves and a live prediction for eyes, plain lines for a log."""
+    if places.headless():
+        return [Lines()]
+    from zcdl_common.live import LiveView
+
+    return [LiveView(run, found)]
+
+
+def trained(run: Run) -> None:
+    """Curves of the finished training."""
+    from zcdl_common import plots
+
+    history = run.history()
+    if not history:
+        return
+    best = best_epoch(history, run.network.best)
+    figure(plots.losses(history, best + 1))
+    print(f"best epoch: {best + 1} of {len(history)}; weights in {run.weights}")
+
+
+def judged(run: Run, summary: dict[str, Any]) -> None:
+    """Scores, verdict, pictures and advice."""
+    kind = {"better": "good", "worse": "error"}.get(summary["verdict"], "warning")
+    message(summary["sentence"], kind)
+    rows = []
+    for name, methods in summary["metrics"].items():
+        row: dict[str, Any] = {"score": name}
+        for method, title in (
+            ("network", "network"),
+            ("classical", summary["classical"]),
+            ("input", "input"),
+        ):
+            if methods.get(method):
+                row[title] = _interval(methods[method])
+        rows.append(row)
+    table(rows)
+    from IPython.display import Image, display
+
+    for name in ("examples", "worst", "scores", "threshold_curve"):
+        path = run.quality_control / "figures" / f"{name}.png"
+        if path.exists() and in_kernel():
+            display(Image(filename=str(path), alt=name, width=900))
+    if summary["next"]:
+        message("What next?\n" + "\n".join(f"- {step}" for step in summary["next"]))
+
+
+def _interval(record: dict[str, Any]) -> str:
+    if record["mean"] is None:
+        return ""
+    ci = record.get("ci95")
+    return f"{record['mean']:.3f}" + (f" ({ci[0]:.3f} to {ci[1]:.3f})" if ci else "")
+
+
+def predicted(run: Run, written: Sequence[Written]) -> None:
+    """Files written, and files that could not be used."""
+    good = [w for w in written if not w.problem]
+    if good:
+        print(f"{len(good)} images predicted, in {good[0].outputs[0].parent}")
+    bad = [w for w in written if w.problem]
+    if bad:
+        message(
+            f"{len(bad)} could not be predicted:\n" + "\n".join(f"{w.file}: {w.problem}" for w in bad),
+            "error",
+        )
+
+
+def exported(package: Any) -> None:
+    """The package, the formats tested, and where they open."""
+    message(f"The package {package.path} is tested and ready.", "good")
+    table(package.tests)
+    table(package.opens)
+
+
+def finished(run: Run) -> None:
+    """Where everything lies."""
+    print(f"report: {run.folder / 'report.html'}")
