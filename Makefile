@@ -16,13 +16,13 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# pip says one line a package, three hundred in all: keep a count, big downloads and whatever goes wrong.
+# pip says several lines a package, two hundred packages in all: keep a count, big downloads and what goes wrong.
 PIP := $(RUN) pip install --progress-bar off
-QUIETLY := | awk '/^Collecting/ {if (++n % 25 == 0) {print "  " n " packages"; fflush()}; next} \
-	/^ *Downloading/ {if (/\([0-9.]+ GB\)|\([0-9][0-9][0-9.]+ MB\)/) {print; fflush()}; next} \
-	/^Installing collected/ {print "  unpacking " (n ? n : "some") " packages, a minute or less"; fflush(); next} \
-	/^(Requirement already|Looking in|Processing|Obtaining|Successfully|Building wheels|Created wheel)/ {next} \
-	/^ +(Using cached|Preparing|Getting|Installing build|Checking if|Building|Created|Stored|Attempting|Found|Uninstalling|Successfully)/ {next} \
+QUIETLY := 2>&1 | awk '/^Collecting/ {if (++n % 25 == 0) {print "  " n " packages"; fflush()}; next} \
+	/^ *Downloading/ {if (/[0-9][0-9][0-9.]* MB|GB/) {print; fflush()}; next} \
+	/^Installing collected/ {print "  unpacking, a minute or less"; fflush(); next} \
+	/^(Requirement|Looking in|Processing|Obtaining|Successfully|Building|Created|Ignoring|Using|WARNING: Location)/ {next} \
+	/^ +(Using|Preparing|Getting|Installing build|Checking if|Building|Created|Stored|Attempting|Found|Uninstalling|Successfully)/ {next} \
 	/^$$/ {next} {print; fflush()}'
 
 .PHONY: help setup demo test lab real lint types notebooks bench lock check-locks clean
@@ -71,7 +71,7 @@ lint: setup ## style, spelling, layers, notebooks up to date
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/codespell
-	@$(BIN)/lint-imports --no-timing > build-lint.log 2>&1 || { cat build-lint.log; rm -f build-lint.log; exit 1; }; rm -f build-lint.log
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/build_notebooks.py --check
 
 types: setup ## mypy
