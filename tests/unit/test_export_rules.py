@@ -1,0 +1,204 @@
+"""The rules of older readers, each broken once in a description that keeps them."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import yaml
+
+from zcdl_common.errors import ExportError
+from zcdl_common.export import rules
+from zcdl_common.export.description import describe
+from zcdl_common.export.guide import table, where_it_opens
+from zcdl_common.export.info import Output, PackageInfo
+from zcdl_common.export.package import build
+from zcdl_common.network import WeightsFiles
+
+INFO = PackageInfo(
+    name="U-Net nuclei",
+    nickname="unet-nuclei",
+    description="",
+    documentation="",
+    channels=("raw",),
+    step=(4, 4),
+    outputs=(Output("mask", ("foreground",), (16, 16)),),
+    pixel_size=(0.2, 0.1),
+)
+
+
+def npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def package(path, change=lambda record: None, info=INFO, files=None):
+    """A package whose description is `change`d; its weights are a state dict, which no rule reads."""
+    source = path.parent / "weights.pt"
+    source.write_bytes(b"weights")
+    net = path.parent / "net.py"
+    net.write_text("")
+    names = ("sample_input.tif", "sample_output.tif", "weights.pt", "net.py", "environment.yaml")
+    contents = dict.fromkeys(names, b"x")
+    tensor = np.ones((1, 1, 64, 64), np.float32)
+    contents |= {"test_input.npy": npy(tensor), "test_output.npy": npy(tensor)} | (files or {})
+    weights = WeightsFiles({"pytorch_state_dict": source}, net, "Net", {}, "2.13.0+cpu")
+    record = yaml.safe_load(describe(info, weights, contents, ("cover.png",), [tensor]))
+    change(record)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in (contents | {"rdf.yaml": yaml.safe_dump(record)}).items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_a_description_as_we_write_it_keeps_all_rules(tmp_path):
+    errors, warnings = rules.check(package(tmp_path / "model.zip"))
+    assert errors == []
+    assert warnings == ["No torchscript, onnx or SavedModel weights: Fiji and QuPath cannot run this model."]
+
+
+def setter(*keys):
+    """Set the value at a path of keys in a description: ``setter("inputs", 0, "id")(value)``."""
+
+    def with_value(value):
+        def change(record):
+            place = record
+            for key in keys[:-1]:
+                place = place[key]
+            if value is None:
+                del place[keys[-1]]
+            else:
+                place[keys[-1]] = value
+
+        return change
+
+    return with_value
+
+
+BROKEN = {
+    "documentation is no plain text": setter("documentation")({"source": "README.md"}),
+    "covers are no plain file names": setter("covers")([{"source": "cover.png"}]),
+    "format_version 0.6.0": setter("format_version")("0.6.0"),
+    "Neither id nor": setter("config", "bioimageio", "nickname")(None),
+    "a space axis has no id": setter("inputs", 0, "axes", 2, "id")(None),
+    "is not one letter": setter("inputs", 0, "axes", 2, "id")("row"),
+    "has no channel_names": setter("inputs", 0, "axes", 1, "channel_names")(None),
+    "channel name 'DAPI 405'": setter("inputs", 0, "axes", 1, "channel_names")(["DAPI 405"]),
+    "min 38 is no multiple": setter("inputs", 0, "axes", 2, "size", "min")(38),
+    "nothing is left of the smallest tile": setter("outputs", 0, "axes", 2, "halo")(18),
+    "does not know the processing step 'softmax'": setter("outputs", 0, "postprocessing")(
+        [{"id": "softmax"}]
+    ),
+    "does not know hue of 'clip'": setter("inputs", 0, "preprocessing")(
+        [{"id": "clip", "kwargs": {"hue": 1}}]
+    ),
+    "there is no test tensor": setter("inputs", 0, "test_tensor")(None),
+    "keras_v3": setter("weights", "keras_v3")({"source": "weights.keras"}),
+    "older readers refuse the field strict": setter("weights", "pytorch_state_dict", "strict")(True),
+    "More than one input": lambda record: record["inputs"].append(record["inputs"][0]),
+    "config.stardist.thresholds is missing": lambda record: record.update(
+        name="my StarDist", config={**record["config"], "stardist": {"config": {}, "weights": "weights.pt"}}
+    ),
+}
+
+
+@pytest.mark.parametrize("phrase", BROKEN)
+def test_a_broken_rule_is_an_error_that_says_what(phrase, tmp_path):
+    errors, _ = rules.check(package(tmp_path / "model.zip", BROKEN[phrase]))
+    assert any(phrase in error for error in errors), errors
+
+
+def test_pixel_size_as_axis_scale_is_an_error(tmp_path):
+    def scale(record):
+        for tensor in record["inputs"] + record["outputs"]:
+            for axis in tensor["axes"][2:]:
+                axis["scale"] = 0.2
+
+    errors, _ = rules.check(package(tmp_path / "model.zip", scale))
+    assert len([e for e in errors if "deepImageJ multiplies" in e]) == 2
+
+
+def test_an_upsampling_output_is_described_for_the_zoo_and_warned_about(tmp_path):
+    output = Output("density", ("density",), (32, 32), scale=(8.0, 8.0))
+    info = PackageInfo(**{**vars(INFO), "outputs": (output,)})
+    assert info.smallest == (12, 12)
+    _, warnings = rules.check(package(tmp_path / "model.zip", info=info))
+    assert any("8 times the size" in warning for warning in warnings)
+
+
+def test_half_precision_and_wrong_rank_are_found(tmp_path):
+    files = {"test_input.npy": npy(np.ones((1, 1, 64, 64), np.float16)), "test_output.npy": npy(np.ones(3))}
+    errors, _ = rules.check(package(tmp_path / "model.zip", files=files))
+    assert any("float16" in error for error in errors)
+    assert any("has 1 axes, the description 4" in error for error in errors)
+
+
+def test_newer_onnx_is_found(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.helper.make_graph([], "empty", [], [])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    entry = {"source": "weights.onnx", "opset_version": 18, "external_data": {"source": "weights.data"}}
+    path = package(
+        tmp_path / "model.zip",
+        setter("weights", "onnx")(entry),
+        files={"weights.onnx": model.SerializeToString()},
+    )
+    errors, _ = rules.check(path)
+    assert [error.split(":")[0] for error in errors] == [
+        "weights.onnx",
+        "onnx opset 18",
+        "onnx file version 10",
+        "onnx",
+    ]
+
+
+def test_saved_model_at_the_wrong_place_and_new_attributes_are_found(tmp_path):
+    def saved_model(name, graph):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr(name, graph)
+        entry = {"source": "tf.zip", "tensorflow_version": "1.15.0"}
+        change = setter("weights", "tensorflow_saved_model_bundle")(entry)
+        return rules.check(package(tmp_path / "model.zip", change, files={"tf.zip": buffer.getvalue()}))
+
+    assert any("not at the root" in e for e in saved_model("folder/saved_model.pb", b"")[0])
+    errors, warnings = saved_model("saved_model.pb", b"serve serving_default MaxPool explicit_paddings")
+    assert errors == []
+    assert any("explicit_paddings" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("test_input", "test_output", "phrase"),
+    [
+        (np.ones((1, 1, 64, 64)), np.random.rand(1, 1, 64, 64), "proves nothing"),
+        (np.random.rand(1, 1, 64, 64), np.full((1, 1, 64, 64), np.nan), "NaN"),
+        (np.random.rand(1, 2, 64, 64), np.random.rand(1, 1, 64, 64), "test input has the shape"),
+        (np.random.rand(1, 1, 64, 64), [np.random.rand(1, 1, 64, 64)] * 2, "returns 2 tensors"),
+    ],
+)
+def test_tensors_that_prove_nothing_are_refused(test_input, test_output, phrase, tmp_path):
+    with pytest.raises(ExportError, match=phrase):
+        build(INFO, WeightsFiles({}), test_input, test_output, tmp_path / "model.zip")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_state_dict_without_its_architecture_is_refused(tmp_path):
+    path = tmp_path / "weights.pt"
+    path.write_bytes(b"weights")
+    tensor = np.random.rand(1, 1, 64, 64).astype(np.float32)
+    with pytest.raises(ExportError, match="architecture"):
+        build(INFO, WeightsFiles({"pytorch_state_dict": path}), tensor, tensor, tmp_path / "model.zip")
+    assert not (tmp_path / "model.zip").exists()
+
+
+def test_the_guide_names_programs_that_can_run_the_formats():
+    programs = {row.program for row in where_it_opens(INFO, ["pytorch_state_dict", "torchscript", "onnx"])}
+    assert {"Fiji with deepImageJ 3.1", "ilastik"} <= programs
+    assert any(program.startswith("QuPath") for program in programs)
+    programs = {row.program for row in where_it_opens(INFO, ["tensorflow_saved_model_bundle"])}
+    assert "ilastik" not in programs
+    text = table(where_it_opens(INFO, ["onnx"], "nuclei.zip"))
+    assert "nuclei.zip" in text
+    assert "tile Y 36 + n x 4 X 36 + n x 4" in text
+    assert "0.2 x 0.1 µm (YX)" in text

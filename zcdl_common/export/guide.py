@@ -1,0 +1,110 @@
+"""Which program opens which file of a package, and what to type there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from zcdl_common.export.info import PackageInfo
+
+
+class Row(NamedTuple):
+    """One program."""
+
+    program: str
+    file: str
+    menu: str
+    values: str
+
+
+def where_it_opens(info: PackageInfo, formats: Sequence[str], file: str = "") -> list[Row]:
+    """One row for each program that can open the package.
+
+    Parameters
+    ----------
+    formats
+        Weight formats in the package (`WeightsFiles.files`).
+    file
+        Name of the zip as the user finds it; empty: the nickname.
+    """
+    file = file or f"{info.nickname}.zip"
+    single = len(info.outputs) == 1
+    values = "; ".join(filter(None, [_channels(info), _tile(info), _pixel_size(info)]))
+    rows = []
+    if {"torchscript", "onnx", "tensorflow_saved_model_bundle"} & set(formats):
+        mac = "" if {"torchscript", "onnx"} & set(formats) else "; not on Apple Silicon"
+        rows.append(
+            Row(
+                "Fiji with deepImageJ 3.1",
+                file,
+                "Plugins > DeepImageJ > Install model manually; then DeepImageJ Run",
+                values + mac,
+            )
+        )
+    if single and {"pytorch_state_dict", "torchscript", "onnx"} & set(formats):
+        rows.append(
+            Row(
+                "ilastik",
+                file,
+                "New Project > Neural Network Classification (Local) > NN Prediction; drop the zip on the "
+                "model field, Live Predict",
+                "; ".join(filter(None, [_channels(info), _pixel_size(info)])) or "-",
+            )
+        )
+    if single and len(info.step) == 2 and "torchscript" in formats:
+        rows.append(
+            Row(
+                "QuPath with the Bioimage Model Zoo extension",
+                f"{file}, unzipped",
+                "Extensions > Bioimage Model Zoo > Create pixel classifier; choose rdf.yaml",
+                values,
+            )
+        )
+    rows.append(
+        Row(
+            "Python, also in napari's console",
+            file,
+            "from bioimageio.core import predict; predict(model=..., inputs=...)",
+            f"axes {_order(info)}",
+        )
+    )
+    rows.append(
+        Row(
+            "BioImage Model Zoo",
+            file,
+            "https://bioimage.io/#/upload",
+            f"licence {info.licence}; reviewers publish it",
+        )
+    )
+    return rows
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as Markdown."""
+    lines = ["| program | file | where | values |", "|---|---|---|---|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def _channels(info: PackageInfo) -> str:
+    if len(info.channels) == 1:
+        return ""
+    return f"channels in this order: {', '.join(info.channels)}"
+
+
+def _tile(info: PackageInfo) -> str:
+    axes = " ".join(
+        f"{axis.upper()} {size} + n x {step}"
+        for axis, size, step in zip(info.axis_names, info.smallest, info.step, strict=True)
+    )
+    return f"tile {axes}" if info.allow_tiling else "no tiles"
+
+
+def _pixel_size(info: PackageInfo) -> str:
+    if not info.pixel_size:
+        return ""
+    return f"pixel size {' x '.join(f'{p:g}' for p in info.pixel_size)} µm ({info.axis_names.upper()})"
+
+
+def _order(info: PackageInfo) -> str:
+    space = ", ".join(info.axis_names)
+    return f"batch, channel, {space}" if info.channel_axis == "first" else f"batch, {space}, channel"
