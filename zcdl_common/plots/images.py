@@ -186,16 +186,27 @@ def scale_bar(axes: Axes, width: int, pixel_size: PixelSize) -> float | None:
     """
     if pixel_size is None or not pixel_size[-1] > 0:
         return None
-    from matplotlib.patches import Rectangle
+    from matplotlib.font_manager import FontProperties
+    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
     length = round_length(0.25 * width * pixel_size[-1])
-    pixels = length / pixel_size[-1]
-    bottom, top = axes.get_ylim()
-    thick = 0.02 * abs(bottom - top)
-    left, y = 0.96 * width - pixels, bottom - 0.04 * abs(bottom - top) - thick
-    axes.add_patch(Rectangle((left, y), pixels, thick, facecolor="white", edgecolor="black", linewidth=0.5))
-    text = axes.text(left + pixels / 2, y - 0.5 * thick, micrometres(length), color="white", fontsize=SMALL)
-    text.set(ha="center", va="bottom", path_effects=_outlined())
+    thick = 0.02 * abs(axes.get_ylim()[0] - axes.get_ylim()[1])
+    bar = AnchoredSizeBar(
+        axes.transData,
+        length / pixel_size[-1],
+        micrometres(length),
+        "lower right",
+        pad=0.3,
+        borderpad=0.3,
+        sep=2,
+        color="white",
+        size_vertical=thick,
+        label_top=True,
+        fill_bar=True,
+        fontproperties=FontProperties(size=SMALL),
+    )
+    bar.patch.set(facecolor="black", alpha=0.55, linewidth=0)  # readable on bright and dark images alike
+    axes.add_artist(bar)
     return length
 
 
@@ -210,13 +221,6 @@ def micrometres(length: float) -> str:
     if length < 1:
         return f"{length * 1000:g} nm"
     return f"{length:g} µm" if length < 1000 else f"{length / 1000:g} mm"
-
-
-def _outlined() -> list[object]:
-    """Black around white letters: readable on bright and dark images alike."""
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=2, foreground="black")]
 
 
 def name_panel(axes: Axes, text: str, *, bold: bool = False) -> None:

@@ -1,0 +1,139 @@
+"""The section on quality control: scores, pictures, worst images, and what they do not show."""
+
+from __future__ import annotations
+
+from zcdl_common.plots.comparison import METHODS
+from zcdl_common.plots.labels import LESS_IS_BETTER, metric_label
+from zcdl_common.report import words
+from zcdl_common.report.blocks import MOST_ROWS, Block, Heading, Listing, Note, Table
+from zcdl_common.report.pictures import from_figure, from_file
+from zcdl_common.report.record import Record
+from zcdl_common.report.terms import DEFINITIONS
+
+DRAWN_HERE = frozenset({"scores", "losses", "live", "pairs", "patches"})
+"""Figures that are drawn from the tables, or stand in another section."""
+
+
+def judgement(record: Record) -> list[Block]:
+    """Quality control, limits, and what to do next."""
+    blocks: list[Block] = [Heading("Quality control")]
+    if not record.summary and not record.metrics:
+        text = "The network has not been tested yet. Run section 6 (Quality control)."
+        return [*blocks, Note(text, "todo", "Still missing")]
+    blocks += _means(record)
+    blocks += _scores(record)
+    order = {name: i for i, name in enumerate(("threshold_curve", "examples", "worst"))}
+    names = sorted(set(record.figures) - DRAWN_HERE, key=lambda name: (order.get(name, len(order)), name))
+    blocks += [from_file(record.figures[name]) for name in names]
+    blocks += _images(record)
+    blocks += [Heading("Limits"), Listing(tuple(_limits(record)))]
+    advice = tuple(str(sentence) for sentence in record.summary.get("next") or ())
+    return blocks + ([Heading("What next?"), Listing(advice)] if advice else [])
+
+
+def _means(record: Record) -> list[Block]:
+    metrics, primary = record.summary.get("metrics") or {}, record.summary.get("primary")
+    keys = sorted(metrics, key=lambda key: key != primary)
+    if not keys:
+        return []
+    shown = [
+        who for who in ("network", "classical", "input") if any((metrics[key] or {}).get(who) for key in keys)
+    ]
+    classical = str(record.summary.get("classical") or "classical method")
+    titles = {
+        "network": "Network",
+        "classical": classical[:1].upper() + classical[1:],
+        "input": "Untouched input",
+    }
+    rows = tuple(
+        (
+            metric_label(key) + (" (decides)" if key == primary else ""),
+            "lower" if key in LESS_IS_BETTER else "higher",
+            *(words.with_interval((metrics[key] or {}).get(who)) for who in shown),
+        )
+        for key in keys
+    )
+    count = int(record.summary.get("n_images") or len(record.metrics))
+    caption = f"Means over {words.many(count, 'test image')}"
+    if any("(" in cell for row in rows for cell in row[2:]):
+        caption += "; in brackets the 95 % interval (bootstrap over images)"
+    columns = ("Score", "Better is", *(titles[who] for who in shown))
+    widths = (0.27, 0.13, *[0.6 / max(1, len(shown))] * len(shown))
+    table = Table(columns, rows, f"{caption}.", widths, tuple(range(2, 2 + len(shown))))
+    meanings = tuple(f"{metric_label(key)}: {DEFINITIONS[key]}" for key in keys if key in DEFINITIONS)
+    return [table, *([Listing(meanings)] if meanings else [])]
+
+
+def _scores(record: Record) -> list[Block]:
+    from zcdl_common.plots.comparison import scores
+
+    if not record.metrics:
+        return []
+    alt = "One dot an image and method; the means are in the table above."
+    caption = (
+        "Lines that rise towards the network (fall, where lower is better) are images on which it gained."
+    )
+    return [from_figure(scores(record.metrics, record.summary), caption, alt)]
+
+
+def _images(record: Record) -> list[Block]:
+    primary = str(record.summary.get("primary") or "")
+    known = [key for key in record.metrics[0] if key != "image"] if record.metrics else []
+    if not known:
+        return []
+    main = [prefix + primary for prefix in reversed(METHODS.values()) if prefix + primary in known]
+    columns = (
+        main + [key for key in known if key not in main and not key.startswith(("classical_", "input_"))]
+    )[:6]
+    rows = sorted(record.metrics, key=lambda row: _badness(row, primary))
+    titles = tuple(_title(key) for key in columns)
+    cells = tuple(
+        (row.get("image", ""), *(words.number(row.get(key)) for key in columns)) for row in rows[:MOST_ROWS]
+    )
+    hidden = len(rows) - MOST_ROWS
+    more = f" The {hidden} others are listed in quality_control/metrics.csv." if hidden > 0 else ""
+    caption = f"Test images, the worst first.{more}"
+    widths = (0.34, *[0.66 / len(columns)] * len(columns))
+    return [
+        Heading("Image by image", 3),
+        Table(("Image", *titles), cells, caption, widths, tuple(range(1, len(columns) + 1))),
+    ]
+
+
+def _badness(row: dict[str, str], primary: str) -> float:
+    """Sort key, the worst first, images without a score last."""
+    try:
+        score = float(row.get(primary, ""))
+    except ValueError:
+        return float("inf")
+    if score != score:
+        return float("inf")
+    return -score if primary in LESS_IS_BETTER else score
+
+
+def _title(key: str) -> str:
+    for who, prefix in METHODS.items():
+        if prefix and key.startswith(prefix):
+            return f"{metric_label(key.removeprefix(prefix))}, {who}"
+    return metric_label(key)
+
+
+def _limits(record: Record) -> list[str]:
+    summary, found = record.summary, []
+    count = int(summary.get("n_images") or len(record.metrics))
+    if summary.get("verdict") == "unclear" or count < 6:
+        found.append(
+            f"{words.many(count, 'test image')}: too few for a firm answer. "
+            "At least six independent ones are needed."
+        )
+    split = summary.get("split") or (record.plan.get("split") if count < 6 else "")
+    if split:
+        found.append(str(split))
+    found.append(
+        "The scores hold for images like these test images: the same sample, staining, microscope and "
+        "magnification. Score some images again after any change."
+    )
+    found.append("The annotations are taken for the truth; their mistakes count as mistakes of the network.")
+    if not summary.get("classical"):
+        found.append("The network was not compared with a classical method.")
+    return found

@@ -1,0 +1,262 @@
+"""The methods paragraph, from what the run folder records and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from zcdl_common.citations import MODEL_ZOO, ZEROCOSTDL4MIC
+from zcdl_common.plots.labels import metric_label
+from zcdl_common.report import terms, words
+from zcdl_common.report.record import Record
+
+
+def references(record: Record) -> list[str]:
+    """DOIs in the order in which the text refers to them."""
+    network = list(record.network.cite) if record.network else []
+    return [*network, ZEROCOSTDL4MIC, *([MODEL_ZOO] if record.exports else [])]
+
+
+def methods(record: Record) -> list[str]:
+    """Paragraphs of a methods section; what is not recorded is left out, not guessed.
+
+    Numbers in square brackets refer to `references`, counted from 1.
+    """
+    parts: list[Callable[[Record], list[str]]] = [_network, _images, _training, _evaluation]
+    paragraphs = (" ".join(filter(None, part(record))) for part in parts)
+    return [paragraph for paragraph in paragraphs if paragraph]
+
+
+def _network(record: Record) -> list[str]:
+    cited = references(record)
+    own = [str(cited.index(doi) + 1) for doi in (record.network.cite if record.network else ())]
+    task = terms.TASKS.get(record.network.task.name, "") if record.network else ""
+    dimensions = f" in {record.facts['ndim']}D" if record.facts.get("ndim") else ""
+    purpose = f" for {task}{dimensions}" if task else ""
+    cite = f" [{', '.join(own)}]" if own else ""
+    with_package = _versions(record)
+    return [
+        f"{_article(record.title)} {record.title}{cite} was trained{purpose}{with_package}, in a notebook "
+        f"that follows the approach of ZeroCostDL4Mic [{cited.index(ZEROCOSTDL4MIC) + 1}].",
+        _architecture(record.config),
+    ]
+
+
+def _article(noun: str) -> str:
+    """Before a name that is read out: a U-Net, an fnet."""
+    return "An" if noun[:1].lower() in "aeio" or noun.startswith(("fnet", "F")) else "A"
+
+
+def _versions(record: Record) -> str:
+    known = record.environment
+    parts = [f"zcdl-common {known['zcdl-common']}"] if "zcdl-common" in known else []
+    backend = record.network.backend if record.network else "torch"
+    parts += [
+        f"{name} {known[key]}"
+        for key, name in terms.BACKENDS.items()
+        if key.startswith(backend) and key in known
+    ]
+    parts += [f"Python {known['python']}"] if "python" in known else []
+    return f" with {words.enumerate_words(parts)}" if parts else ""
+
+
+def _architecture(config: Mapping[str, Any]) -> str:
+    parts = []
+    if config.get("depth"):
+        parts.append(f"{words.many(config['depth'], 'downsampling step')}")
+    if config.get("filters"):
+        parts.append(f"{config['filters']} filters at the first level, doubled at each further one")
+    if config.get("dropout"):
+        parts.append(f"a dropout of {config['dropout']:g} at the deepest level")
+    return f"It had {words.enumerate_words(parts)}." if parts else ""
+
+
+def _images(record: Record) -> list[str]:
+    facts, config = record.facts, record.config
+    counts = {role: len(record.role(role)) for role in ("train", "validation", "test")}
+    if not any(counts.values()):
+        return []
+    unit = "voxels" if facts.get("ndim") == 3 else "pixels"
+    shapes = words.sizes(facts.get("shapes") or [])
+    shared = [f"{shapes} {unit}"] if shapes else []
+    shared += [str(facts["dtype"])] if facts.get("dtype") else []
+    channels = facts.get("channels") or []
+    shared += [f"{words.many(len(channels), 'channel')}"] if channels else []
+    if facts.get("pixel_size"):
+        shared.append(f"{unit[:-1]} size {words.size(map(float, facts['pixel_size']))} µm")
+    about = f" ({', '.join(shared)})" if shared else ""
+    trained = f"{words.many(counts['train'], 'image')} for training, {counts['validation']} for validation"
+    sentences = [f"The data set{about} was divided into {trained} and {counts['test']} for testing."]
+    sentences.append(_sentence(str(record.plan.get("split") or "")))
+    if record.network and facts:
+        sentences.append(_scaling(record))
+    if config.get("patch_size"):
+        sentences.append(_patches(config, unit))
+    sentences.append(_augmentation(record))
+    return sentences
+
+
+def _patches(config: Mapping[str, Any], unit: str) -> str:
+    often, least = config.get("patches_per_image"), config.get("min_foreground")
+    parts = [f"Patches of {words.size(config['patch_size'])} {unit} were cut at random positions"]
+    parts += [f"{words.many(often, 'patch')} per image and epoch"] if often else []
+    parts += [f"with at least {100 * least:g} % of foreground where such were found"] if least else []
+    return ", ".join(parts) + "."
+
+
+def _scaling(record: Record) -> str:
+    """How images become network input, in the network's own words."""
+    from zcdl_common.task import Facts
+
+    known = {k: v for k, v in record.facts.items() if k in Facts.__dataclass_fields__}
+    scale = getattr(record.network, "scale", None)
+    try:
+        return f"Intensities were {scale(Facts(**known)).describe()}." if scale else ""
+    except (KeyError, TypeError, ValueError):  # facts of an older version, or of a network that changed
+        return ""
+
+
+def _augmentation(record: Record) -> str:
+    if "augment" not in record.config:
+        return ""
+    if not record.config["augment"]:
+        return "No augmentation was used."
+    used = []
+    for name, label in section_labels(record, "augmentation").items():
+        value = record.config.get(name)
+        if name == "augment" or not value or value == "none":
+            continue
+        detail = "" if value is True else f" ({value})" if isinstance(value, str) else f" (up to {value:g})"
+        used.append(label.replace(" (pixels)", "") + detail)
+    return f"Training patches were augmented at random by {words.enumerate_words(used)}." if used else ""
+
+
+def section_labels(record: Record, section: Any) -> dict[str, str]:
+    """Parameters of one section of the form, with their labels."""
+    from zcdl_common.config import facts_of
+
+    fields = record.network.Config.fields(section) if record.network else {}
+    return {name: str(facts_of(field)["label"]) for name, field in fields.items()}
+
+
+def _training(record: Record) -> list[str]:
+    config = record.config
+    if not record.losses:
+        return []
+    loss = str(config.get("loss") or "")
+    goal = (
+        f"Training minimised {terms.LOSSES.get(loss, f'the loss “{loss}”')}"
+        if loss
+        else "The network was trained"
+    )
+    weights = config.get("class_weights")
+    if weights and len(set(weights)) > 1:
+        goal += f" (class weights {words.value(list(map(float, weights)))})"
+    optimiser = str(config.get("optimiser") or "")
+    parts = [f"with the {terms.OPTIMISERS.get(optimiser, optimiser)} optimiser"] if optimiser else []
+    if config.get("learning_rate"):
+        schedule = terms.SCHEDULES.get(str(config.get("schedule")), "")
+        parts.append(
+            f"an initial learning rate of {config['learning_rate']:g}{f' ({schedule})' if schedule else ''}"
+        )
+    if config.get("weight_decay"):
+        parts.append(f"weight decay {config['weight_decay']:g}")
+    if config.get("batch_size"):
+        parts.append(f"a batch size of {config['batch_size']}")
+    first = goal + (f" {words.enumerate_words(parts)}" if parts else "") + "."
+    return [first, _course(record), _start(config), _kept(record)]
+
+
+def _course(record: Record) -> str:
+    trained, planned = len(record.losses), record.config.get("epochs")
+    epochs = words.many(trained, "epoch") + (
+        f" (of {planned} planned)" if planned and planned > trained else ""
+    )
+    seconds = sum(float(row.get("seconds") or 0) for row in record.losses)
+    took = f" and took {words.duration(seconds)}" if seconds else ""
+    return (
+        f"It ran for {epochs}{took}{_hardware(record)}; the random seed was {record.config.get('seed', 0)}."
+    )
+
+
+def _hardware(record: Record) -> str:
+    known, precision = record.environment, str(record.config.get("precision") or "")
+    device = known.get("device", "")
+    named = {"cpu": "the CPU", "gpu": "a GPU"}.get(device, device)
+    more = [known[key] for key in ("gpu", "system") if key in known]
+    more += [f"{known['cores']} cores"] if "cores" in known else []
+    exact = "float32" if precision == "float32" or (precision == "auto" and device == "cpu") else ""
+    exact = "mixed precision" if precision == "mixed" else exact
+    more += [exact] if exact else []
+    return (f" on {named}" + (f" ({', '.join(more)})" if more else "")) if named else ""
+
+
+def _start(config: Mapping[str, Any]) -> str:
+    start = str(config.get("start_from") or "")
+    if not start:
+        return "Weights were initialised at random."
+    kept = str(config.get("freeze") or "nothing")
+    frozen = f"; kept unchanged: {kept}" if kept != "nothing" else ""
+    return f"Training started from the weights of {start.rstrip('/').rpartition('/')[2]}{frozen}."
+
+
+def _kept(record: Record) -> str:
+    from zcdl_common.report.training import best_row
+
+    best = best_row(record)
+    if best is None or record.config.get("weights") == "last":
+        return "The weights of the last epoch were used." if record.network else ""
+    key, row = best
+    what = "validation loss" if key == "val_loss" else f"validation {metric_label(key.removeprefix('val_'))}"
+    return f"The weights of epoch {int(float(row['epoch']))}, which had the best {what}, were kept."
+
+
+def _evaluation(record: Record) -> list[str]:
+    summary = record.summary
+    metrics = {key: stats for key, stats in (summary.get("metrics") or {}).items() if isinstance(stats, dict)}
+    if not metrics:
+        return []
+    name = str(summary.get("classical") or "")
+    against = (
+        f" and compared image by image with a classical method ({name}) tuned on training images"
+        if name
+        else ""
+    )
+    count = words.many(int(summary.get("n_images") or len(record.metrics)), "image")
+    keys = sorted(metrics, key=lambda key: key != summary.get("primary"))[:4]
+    scores = "; ".join(filter(None, (_score(key, metrics[key]) for key in keys)))
+    order = f", of the network against {name}" if name else ""
+    intervals = any((metrics[key].get("network") or {}).get("ci95") for key in keys)
+    meanings = {metric_label(key): terms.DEFINITIONS[key] for key in keys if key in terms.DEFINITIONS}
+    defined = "; ".join(f"{label}: {text.split('. ')[0].rstrip('.')}" for label, text in meanings.items())
+    return [
+        _threshold(record),
+        f"The network was tested on {count} that took no part in training or in any choice{against}.",
+        f"Mean scores{order}: {scores}." if scores else "",
+        "In brackets: 95 % confidence intervals by bootstrap over images." if intervals else "",
+        f"Definitions: {defined}." if defined else "",
+    ]
+
+
+def _threshold(record: Record) -> str:
+    threshold = record.summary.get("threshold", record.settings.get("threshold"))
+    if not isinstance(threshold, int | float):
+        return ""
+    by_hand = record.config.get("threshold") is not None
+    origin = "set by hand" if by_hand else "chosen for the best score on the validation images"
+    return f"Pixels with a probability of at least {threshold:.2g}, {origin}, were taken for foreground."
+
+
+def _score(key: str, stats: Mapping[str, Any]) -> str:
+    network = words.with_interval(stats.get("network"))
+    if network == "–":
+        return ""
+    classical, untouched = (words.with_interval(stats.get(who)) for who in ("classical", "input"))
+    against = f" against {classical}" if classical != "–" else ""
+    return f"{metric_label(key)} {network}{against}" + (f" (input {untouched})" if untouched != "–" else "")
+
+
+def _sentence(text: str) -> str:
+    """A note as a sentence: capital in front, full stop behind."""
+    text = text.strip()
+    return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""

@@ -1,0 +1,72 @@
+"""Figures small enough to stand in a page that is mailed around."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zcdl_common.report.blocks import Note, Picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_PIXELS = 1500
+"""Width beyond which a figure is shrunk; twice what a page shows, for sharp prints."""
+
+MOST_BYTES = 150_000
+"""A PNG above this size is replaced by a JPEG, if that is smaller: photographs are, curves are not."""
+
+CAPTIONS = {
+    "threshold_curve": "Score of the validation images over the threshold on the probability.",
+    "examples": "Test images: input, truth, network, classical method, and where the network errs.",
+    "worst": "The test images with the lowest scores: outlines of the truth, and the errors of the network.",
+    "pairs": "Training images with their targets.",
+    "patches": "Training patches before and after augmentation.",
+}
+"""Figures of quality control that are known by name; others show their name."""
+
+
+def from_figure(figure: Figure, caption: str, alt: str) -> Picture:
+    """Draw a figure into a block."""
+    from zcdl_common.plots.style import png
+
+    return shrink(png(figure), caption, alt)
+
+
+def from_file(path: Path) -> Picture | Note:
+    """Read a figure that quality control has saved; a torn file becomes a note."""
+    caption = CAPTIONS.get(path.stem, path.stem.replace("_", " "))
+    try:
+        return shrink(path.read_bytes(), caption, f"{path.stem.replace('_', ' ')}: {caption}")
+    except OSError:  # what Pillow raises for a file that is no image, too
+        return Note(f"The figure {path.name} could not be read. Run section 6 again.", "warning", "Figure")
+
+
+def shrink(data: bytes, caption: str, alt: str) -> Picture:
+    """Make a picture block of the bytes of an image file, no wider and hardly larger than allowed.
+
+    Raises
+    ------
+    OSError
+        The bytes are no image.
+    """
+    from PIL import Image
+
+    with Image.open(BytesIO(data)) as opened:
+        image = opened.convert("RGBA")
+    page = Image.new("RGB", image.size, "white")
+    page.paste(image, mask=image.getchannel("A"))
+    if page.width > MOST_PIXELS:
+        page = page.resize((MOST_PIXELS, max(1, round(page.height * MOST_PIXELS / page.width))))
+        data = _encode(page, "PNG")
+    if len(data) > MOST_BYTES:
+        # 4:4:4: thin coloured outlines are the point of these pictures
+        data = min(data, _encode(page, "JPEG", quality=85, subsampling=0, optimize=True), key=len)
+    return Picture(data, caption, alt, page.size)
+
+
+def _encode(image: object, kind: str, **options: object) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, kind, **options)  # type: ignore[attr-defined]
+    return buffer.getvalue()
