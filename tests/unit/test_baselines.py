@@ -176,7 +176,7 @@ def test_blocks_give_the_same_as_the_whole_image(few_trees, monkeypatch, shape):
 def test_blocks_cover_every_pixel_once():
     for shape, size in itertools.product([(7, 10), (5, 8, 3)], [(3, 4, 2), (20, 20, 20)]):
         seen = np.zeros(shape, int)
-        for core in forest.blocks(shape, size[: len(shape)]):
+        for core in forest.cores(shape, size[: len(shape)]):
             seen[core] += 1
         assert (seen == 1).all()
 
@@ -188,10 +188,10 @@ def test_memory_of_a_forest_does_not_grow_with_the_image(monkeypatch):
 
     monkeypatch.setitem(forest.BLOCK, 2, (64, 64))
     monkeypatch.setattr(forest, "WORKERS", 1)
+    monkeypatch.setattr(forest, "intensity_bounds", lambda _: np.array([[0], [1]], np.float32))
     peaks = []
     for side in (256, 1024):
         source = np.ones((side, side, 1), np.uint16)
-        monkeypatch.setattr(forest.intensity_bounds, "__defaults__", (1 << 14,))
         tracemalloc.start()
         found = forest.Forest(NoTrees())(source)
         peaks.append(tracemalloc.get_traced_memory()[1] - found.nbytes)
@@ -223,6 +223,22 @@ def test_drawn_pixels_are_balanced_and_their_weights_keep_the_true_share():
 def test_masks_without_foreground_are_an_error():
     with pytest.raises(DataError, match="None of the 2 training masks holds foreground"):
         segment([(np.ones((8, 8, 1)), np.zeros((8, 8), np.int32))] * 2, 2, seed=0)
+
+
+def test_only_the_images_that_are_used_are_read(few_trees):
+    class Reading(list):
+        read = 0
+
+        def __getitem__(self, item):
+            self.read += 1
+            return super().__getitem__(item)
+
+    train, _ = train_and_test(bright, 12)
+    pairs = Reading(train)
+    segment(pairs, 2, seed=0, seconds=0)
+    assert pairs.read == module.MOST_IMAGES
+    empty = [(source, np.zeros_like(truth)) for source, truth in train[:11]]
+    assert segment([*empty, train[11]], 2, seed=0, seconds=0).scores[OTSU] >= 0
 
 
 def test_constant_images_do_not_break_a_threshold():

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from zcdl_common.statistics import percentiles
 from zcdl_common.task import Array
 
 SCALES = {2: (1.0, 2.0, 4.0, 8.0), 3: (1.0, 2.0, 4.0)}
@@ -41,7 +42,7 @@ class Forest:
             result[core] = self.classify(rows).reshape(described.shape[:-1])
 
         with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
-            deque(pool.map(fill, blocks(result.shape, BLOCK[result.ndim])), maxlen=0)
+            deque(pool.map(fill, cores(result.shape, BLOCK[result.ndim])), maxlen=0)
         return result
 
     def classify(self, rows: Array) -> Array:
@@ -103,14 +104,9 @@ def features(source: Array, aspect: float, bounds: Array, core: tuple[slice, ...
     return np.stack(maps, axis=-1)
 
 
-def intensity_bounds(source: Array, most: int = 1 << 20) -> Array:
-    """Percentile 1 of each channel and its distance to percentile 99.8: float32 (2, C).
-
-    Large images are read at regular steps, `most` pixels in all.
-    """
-    step = max(1, int(np.ceil((np.prod(source.shape[:-1]) / most) ** (1 / (source.ndim - 1)))))
-    sparse = np.asarray(source[(slice(None, None, step),) * (source.ndim - 1)], np.float32)
-    low, high = np.percentile(sparse.reshape(-1, source.shape[-1]), [1, 99.8], axis=0)
+def intensity_bounds(source: Array) -> Array:
+    """Percentile 1 of each channel and its distance to percentile 99.8, whole image: float32 (2, C)."""
+    low, high = percentiles([source], [1, 99.8])
     return np.stack([low, np.maximum(high - low, 1e-6)]).astype(np.float32)
 
 
@@ -135,8 +131,8 @@ def draw(truth: Array, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
     return np.concatenate(picks), np.concatenate(weights)
 
 
-def blocks(shape: Sequence[int], size: Sequence[int]) -> Iterator[tuple[slice, ...]]:
-    """Regions of at most `size` that cover `shape` once."""
+def cores(shape: Sequence[int], size: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """Compact regions of at most `size` that cover `shape` once; strips would read more around them."""
     starts = (range(0, n, s) for n, s in zip(shape, size, strict=True))
     for corner in product(*starts):
         yield tuple(slice(a, min(a + s, n)) for a, s, n in zip(corner, size, shape, strict=True))

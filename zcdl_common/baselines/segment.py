@@ -48,7 +48,8 @@ def segment(
     Parameters
     ----------
     train
-        Source (Z)YXC and class indices int32 (Z)YX of each training image; 8 of them are used.
+        Source (Z)YXC and class indices int32 (Z)YX of each training image. Only the 8 that are used are
+        asked for, so that a sequence may read them from disk.
     n_classes
         Classes, background included. Local thresholds know only two, Otsu's method up to 4.
     seed
@@ -69,11 +70,6 @@ def segment(
     DataError
         There is no training image, or none holds foreground.
     """
-    if not any(np.any(truth) for _, truth in train):
-        raise DataError(
-            f"None of the {len(train)} training masks holds foreground, so no classical method can be tuned. "
-            "Check that the masks have values above 0 where the objects are."
-        )
     started = time.monotonic()
     images = _prepare(train, seed)
     aspect = pixel_size[0] / pixel_size[-1] if pixel_size and len(pixel_size) == 3 else 1.0
@@ -112,8 +108,18 @@ def segment(
 
 def _prepare(train: Sequence[Labelled], seed: int) -> list[Labelled]:
     """At most `MOST_IMAGES` crops; a single image is cut in two, so that one half can judge the other."""
-    chosen = np.random.default_rng(seed).permutation(len(train))[:MOST_IMAGES]
-    images = [_crop(*train[i]) for i in sorted(chosen)]
+    order = [int(i) for i in np.random.default_rng(seed).permutation(len(train))]
+    images = [_crop(*train[i]) for i in order[:MOST_IMAGES]]
+    if not any(np.any(truth) for _, truth in images):
+        # Sparse objects: one image that holds some is worth reading on for.
+        more = (pair for i in order[MOST_IMAGES:] if np.any((pair := train[i])[1]))
+        found = next(more, None)
+        if found is None:
+            raise DataError(
+                f"None of the {len(train)} training masks holds foreground, so no classical method can be "
+                "tuned. Check that the masks have values above 0 where the objects are."
+            )
+        images[-1] = _crop(*found)
     if len(images) > 1:
         return images
     source, truth = images[0]
