@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from zcdl_common import citations
 from zcdl_common import config as _config
 from zcdl_common.config import Config
 from zcdl_common.scales import Scaling
@@ -129,6 +130,11 @@ class Network:
     best: Best = Best()
     summary: str = ""
     """One line: what it is for."""
+
+    @property
+    def citation(self) -> str:
+        """Publications of the method, as they are cited."""
+        return " ".join(citations.cite(doi) for doi in self.cite)
 
     def build(self, config: _config.Config, facts: Facts) -> Model:
         """Import the backend and build the model."""
