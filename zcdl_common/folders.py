@@ -94,7 +94,7 @@ def unpack(archive: Path, folder: Path) -> Path:
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [m for m in opened.infolist() if not _ignored(Path(m.filename))]
-            for member in members:
+            for member in opened.infolist():
                 _refuse_unsafe(archive, member)
             need, free = sum(m.file_size for m in members), shutil.disk_usage(folder.parent).free
             if need > free:

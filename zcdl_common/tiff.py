@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,8 @@ from zcdl_common.errors import DataError
 from zcdl_common.formats import Source
 from zcdl_common.mapped import Mapped
 from zcdl_common.task import Array
+
+_DAMAGE = re.compile("invalid page offset|corrupted|missing data|missing page|truncated|incomplete")
 
 MICROMETRES = {
     "m": 1e6,
@@ -47,7 +53,7 @@ def tiff_source(path: Path) -> Source:
     DataError
         It holds several images of different kinds.
     """
-    with tifffile.TiffFile(path) as tif:
+    with _complete(), tifffile.TiffFile(path) as tif:
         series = _only_series(path, tif)
         axes = _axes(series)
         names, pixel_size = _metadata(tif)
@@ -67,7 +73,7 @@ def tiff_source(path: Path) -> Source:
 
 
 def _load(path: Path) -> Array:
-    with tifffile.TiffFile(path) as tif:
+    with _complete(), tifffile.TiffFile(path) as tif:
         return np.asarray(tif.series[0].asarray(level=0))
 
 
@@ -81,6 +87,33 @@ def _lazy(path: Path) -> Any:
     import zarr
 
     return zarr.open_array(tifffile.TiffFile(path).series[0].aszarr(level=0), mode="r")
+
+
+@contextmanager
+def _complete() -> Iterator[None]:
+    """Fail where tifffile merely logs that planes are missing and goes on with those there are."""
+    logger, complaints = logging.getLogger("tifffile"), _Complaints()
+    logger.addHandler(complaints)
+    try:
+        yield
+    finally:
+        logger.removeHandler(complaints)
+    if complaints.found:
+        raise ValueError(complaints.found[0])
+
+
+class _Complaints(logging.Handler):
+    """Collects what is logged in this thread about damage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if record.thread == self._thread and _DAMAGE.search(message):
+            self.found.append(message)
 
 
 def _only_series(path: Path, tif: tifffile.TiffFile) -> Any:
