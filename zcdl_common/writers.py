@@ -153,7 +153,7 @@ def open_output(
         with replacing(final) as temporary:
             offset = create(temporary, sizes, dtype, stored, size)
             _reserve(temporary)
-            raw = Mapped(temporary, offset, sizes, dtype.newbyteorder(">" if format == "imagej" else "<"))
+            raw = Mapped(temporary, offset, sizes, dtype.newbyteorder("<"))
             yield Output(final, raw, order, shape)
 
 
@@ -219,13 +219,13 @@ def _create_ome(
     for axis, value in size.items():
         metadata |= {f"PhysicalSize{axis}": value, f"PhysicalSize{axis}Unit": "µm"}
     large = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize > LARGE
-    return _create(path, shape, dtype, ome=True, metadata=metadata, bigtiff=large, byteorder="<")
+    return _create(path, shape, dtype, ome=True, metadata=metadata, bigtiff=large)
 
 
 def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], **options: Any) -> int:
     """An empty TIFF whose pixels lie in one piece; the offset of the first."""
     written = tifffile.imwrite(
-        path, shape=shape, dtype=dtype, photometric="minisblack", returnoffset=True, **options
+        path, shape=shape, dtype=dtype, byteorder="<", photometric="minisblack", returnoffset=True, **options
     )
     assert written is not None
     return int(written[0])
