@@ -12,7 +12,7 @@ from zcdl_common.doctor.findings import Finding
 from zcdl_common.task import Array
 
 _SIDE = 32
-ALIKE = 0.85
+ALIKE = 0.8
 """Correlation of two thumbnails from which images count as nearly the same.
 
 Frames of a movie reach 0.9; neighbouring sections of tissue 0.6; other fields of one slide stay below 0.5.
@@ -55,7 +55,7 @@ def thumbnail(image: Array) -> Array | None:
     area = np.outer(np.diff([*rows, grey.shape[0]]), np.diff([*columns, grey.shape[1]]))
     small = sums / area
     fine = small - ndimage.gaussian_filter(small, 4, mode="reflect")
-    fine = fine  # x
+    fine = np.sign(fine) * np.sqrt(np.abs(fine))
     fine -= fine.mean()
     length = float(np.linalg.norm(fine))
     spread = float(np.ptp(grey))

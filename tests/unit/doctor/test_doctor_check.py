@@ -1,0 +1,207 @@
+"""The whole check on files, and the report."""
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from zcdl_common.doctor import Finding, Report, check
+from zcdl_common.errors import DataError
+from zcdl_common.images import ImageRef
+from zcdl_common.pairs import Pairing
+from zcdl_common.task import Sample
+
+
+def codes(report):
+    return {f.code for f in report.findings}
+
+
+def of(report, code):
+    return next(f for f in report.findings if f.code == code)
+
+
+def test_a_good_set_gives_no_finding(folder):
+    report = check(folder.samples, task="segment", patch_size=(64, 64))
+    assert report.findings == () and "6 images read: nothing to complain about" in report.text()
+    assert report.table[0]["size"] == "96 x 96" and report.table[0]["target"] == "binary"
+
+
+def test_good_labels_give_no_finding(tmp_path, new_folder):
+    assert check(new_folder(tmp_path, kind="labels").samples, task="instances").findings == ()
+
+
+def test_a_corrupt_file_is_named_and_the_others_are_still_checked(folder):
+    folder.add("broken.tif", b"II*\x00not a tiff at all", np.zeros((8, 8), np.uint8))
+    folder.add("black.tif", np.zeros((96, 96), np.uint16), np.ones((96, 96), np.uint8))
+    report = check(folder.samples, task="segment")
+    (finding,) = [f for f in report.errors if f.code == "unreadable"]
+    assert finding.files[0].endswith("broken.tif")
+    assert of(report, "constant-image").files[0].endswith("black.tif")
+    assert len(report.table) == 7
+
+
+def test_a_truncated_tiff_and_a_corrupt_mask_are_found(folder, cells):
+    whole = (folder.path / "images" / "cell_0.tif").read_bytes()
+    folder.add("cut.tif", whole[: len(whole) // 2], np.zeros((96, 96), np.uint8))
+    folder.add("mask.tif", cells(9)[0], b"nothing")
+    report = check(folder.samples, task="segment")
+    assert {Path(f.files[0]).name for f in report.errors if f.code == "unreadable"} == {"cut.tif", "mask.tif"}
+
+
+def test_files_that_could_not_be_opened_before_are_reported(folder):
+    report = check(folder.samples, task="segment", problems=[DataError("x.tif is damaged.")])
+    assert of(report, "unreadable").reason == "x.tif is damaged."
+
+
+def test_missing_partners_come_from_the_pairing_and_from_bare_samples(folder, cells):
+    lonely = folder.add("lonely.tif", cells(9)[0])
+    left = Pairing((), (ImageRef((Path("/d/a.tif"),)),), (Path("/d/b.tif"),))
+    report = check(folder.samples, task="segment", unmatched=left)
+    assert set(of(report, "missing-partner").files) == {"/d/a.tif", str(lonely.source.path)}
+    assert of(report, "missing-image").files == ("/d/b.tif",)
+    assert codes(check(folder.samples[:6], task="segment", unmatched=[left, left])) >= {"missing-partner"}
+
+
+def test_networks_without_targets_miss_none(folder):
+    bare = [Sample(s.name, s.group, s.source) for s in folder.samples]
+    left = Pairing((), tuple(s.source for s in bare), ())
+    assert check(bare, task="restore", unmatched=left).findings == ()
+    assert codes(check(bare, task="segment")) == {"missing-partner"}
+
+
+def test_sizes_dimensions_and_channels_are_compared(folder, cells):
+    image, labels = cells(20)
+    folder.add("small.tif", image, (labels > 0)[:90].astype(np.uint8) * 255)
+    folder.add(
+        "stack.tif", np.stack([image, image + 1]), np.stack([labels > 0] * 2).astype(np.uint8), axes="ZYX"
+    )
+    rng = np.random.default_rng(0)
+    folder.add(
+        "rgb.tif", rng.integers(0, 200, (96, 96, 3)).astype(np.uint8), (labels > 0).astype(np.uint8) * 255
+    )
+    report = check(folder.samples, task="segment")
+    assert of(report, "different-sizes").files[0].endswith("small.tif")
+    assert of(report, "2d-among-3d").files[0].endswith("stack.tif")
+    assert of(report, "different-channels").files[0].endswith("rgb.tif")
+    assert {f.code for f in report.errors} >= {"different-sizes", "2d-among-3d", "different-channels"}
+
+
+def test_nan_in_image_or_clean_image_is_found(folder, cells):
+    image = cells(9)[0].astype(np.float32)
+    bad = image.copy()
+    bad[3, 3] = np.nan
+    folder.samples.clear()
+    folder.add("a.tif", bad, image)
+    folder.add("b.tif", image[::-1], bad[::-1])
+    files = {f.files for f in check(folder.samples, task="restore").errors if f.code == "missing-values"}
+    assert {Path(f[0]).parent.name for f in files} == {"images", "masks"}
+
+
+def test_shifted_masks_are_found_among_good_ones(folder, cells):
+    image, labels = cells(9)
+    folder.add("moved.tif", image, np.roll(labels > 0, (6, -4), (0, 1)).astype(np.uint8) * 255)
+    report = check(folder.samples, task="segment")
+    assert [Path(f.files[0]).name for f in report.warnings if f.code == "shifted"] == ["moved.tif"]
+    assert "6 px up and 4 px to the right" in of(report, "shifted").reason
+
+
+def test_shifted_clean_images_are_found(folder, cells):
+    samples = []
+    for i in range(3):
+        image = cells(i)[0]
+        samples.append(folder.add(f"pair_{i}.tif", image, np.roll(image, 5 * (i == 1), 1)))
+    report = check(samples, task="restore")
+    assert [Path(f.files[0]).name for f in report.findings if f.code == "shifted"] == ["pair_1.tif"]
+
+
+def test_the_same_image_in_training_and_test_stops_training(tmp_path, new_folder):
+    train, test = new_folder(tmp_path / "train"), new_folder(tmp_path / "test", n=2, first=5)
+    report = check(train.samples, test=test.samples, task="segment")
+    assert [f.code for f in report.errors] == ["test-image-in-training"]
+    assert {Path(f).name for f in report.errors[0].files} == {"cell_5.tif"}
+
+
+def test_a_mask_on_instances_is_an_error_and_a_label_image_on_segment_a_note(tmp_path, new_folder):
+    binary, labels = new_folder(tmp_path / "a"), new_folder(tmp_path / "b", kind="labels")
+    assert {f.code for f in check(binary.samples, task="instances").errors} == {"objects-not-numbered"}
+    report = check(labels.samples, task="segment")
+    assert not report.errors and {f.code for f in report.notes} == {"objects-are-numbered"}
+
+
+def test_the_patch_size_is_that_of_the_config_unless_given(folder):
+    class Config:
+        network = "unet"
+        patch_size = (128, 128)
+
+    assert "patch-larger-than-image" in codes(check(folder.samples, task="segment", config=Config()))
+    assert not codes(check(folder.samples, task="segment", config=Config(), patch_size=(64, 64)))
+
+
+def test_frames_of_one_movie_are_named_apart(tmp_path, cells):
+    movie = np.stack([cells(i)[0] for i in range(5)] + [cells(0)[0]])
+    path = tmp_path / "movie.tif"
+    tifffile.imwrite(path, movie, imagej=True, metadata={"axes": "TYX"})
+    frames = [ImageRef((path,), frame=i) for i in range(6)]
+    report = check([Sample(f.name, f.group, f) for f in frames], task="restore")
+    assert of(report, "same-image-twice").files == (f"{path} (movie_t000)", f"{path} (movie_t005)")
+
+
+def test_boxes_and_points_are_checked(folder):
+    class Boxes:
+        path = Path("a.xml")
+
+        def __init__(self, rows):
+            self.rows = rows
+
+        def read(self):
+            return np.asarray(self.rows, float)
+
+    sample = folder.samples[0]
+    outside = Sample("a", "a", sample.source, Boxes([[0, 0, 10, 300]]))
+    assert "boxes-outside-image" in codes(check([outside], task="detect"))
+    points = Sample("a", "a", sample.source, Boxes([[3000.0, 2000.0]]))
+    assert codes(check([points], task="localise")) == {"points-outside-image"}
+
+
+def test_large_sets_are_sampled_and_the_number_is_said(folder, monkeypatch, cells):
+    monkeypatch.setattr("zcdl_common.doctor.examine.MOST_READ", 3)
+    image, labels = cells(30)
+    folder.add("small.tif", image, (labels > 0)[:90].astype(np.uint8) * 255)  # not read, its header is
+    report = check(folder.samples, task="segment")
+    assert len(report.table) == 3 and "3 of 7 images (a sample)" in report.summary()
+    assert [f.code for f in report.errors] == ["different-sizes"]
+
+
+def test_each_file_is_read_once(folder, monkeypatch):
+    read, seen = ImageRef.read, []
+    monkeypatch.setattr(ImageRef, "read", lambda self: seen.append(self.path) or read(self))
+    check(folder.samples, task="segment")
+    assert len(seen) == len(set(seen)) == 12
+
+
+def finding(n, reason="it is dark.", code="dark-image", severity="warning", repair=None):
+    return Finding(severity, code, (f"/data/set/img{n}.tif",), reason, "Turn on the light.", repair)
+
+
+def test_the_same_finding_on_many_files_is_one_paragraph():
+    report = Report(tuple(finding(n) for n in range(40)), ({},) * 40, 40)
+    text = report.text()
+    assert text.count("it is dark") == 1 and text.count("Turn on the light") == 1
+    assert "Dark image (40 files)" in text and "img0.tif, img1.tif, img2.tif and 37 more" in text
+    assert "/data/set" not in text and "1 warning." in text
+    assert len(report.rows()) == 1 and report.rows()[0]["finding"] == "Dark image"
+
+
+def test_errors_come_first_and_differing_reasons_are_told_apart():
+    findings = [finding(n, f"reason {n}.") for n in range(5)]
+    report = Report((*findings, finding(9, code="gone", severity="error", repair="two values")), ({},) * 9, 9)
+    text = report.text()
+    assert text.index("Gone") < text.index("Dark image")
+    assert "img2.tif: reason 2." in text and "reason 3." not in text and "2 more files" in text
+    assert [r["severity"] for r in report.rows()] == ["error", "warning"]
+    assert report.repairable == report.errors and "Repair can do this" in text
+
+
+def test_twins_stay_together_in_the_text():
+    pairs = tuple(Finding("note", "twins", (f"/d/a{i}", f"/e/b{i}"), "alike.", "x") for i in range(5))
+    assert "d/a0 and e/b0; d/a1 and e/b1; d/a2 and e/b2; 2 more such pairs: alike." in Report(pairs).text()

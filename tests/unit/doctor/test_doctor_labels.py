@@ -1,0 +1,142 @@
+"""What masks hold."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.transform import rescale
+
+from zcdl_common.doctor.labels import check_masks
+from zcdl_common.doctor.masks import Mask, measure_mask
+
+SPOTS = [(10, 10), (10, 40), (40, 12), (44, 44)]
+
+
+def discs(values, radius=6, dtype=np.uint8):
+    """A mask (64, 64, 1) with a disc of each value."""
+    y, x = np.mgrid[:64, :64]
+    mask = np.zeros((64, 64, 1), dtype)
+    for (cy, cx), value in zip(SPOTS, values, strict=False):
+        mask[(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = value
+    return mask
+
+
+BINARY = discs([255] * 4)
+CLASSES = discs([1, 2, 1, 2])
+OBJECTS = discs([1, 2, 3, 4])
+COLOURS = np.concatenate([discs([200, 0, 0, 90]), discs([0, 200, 0, 90]), discs([0, 0, 200, 0])], axis=-1)
+
+
+def jpeg(mask, quality):
+    stream = io.BytesIO()
+    Image.fromarray(mask[..., 0]).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream))[..., None]
+
+
+def found(masks, task="segment"):
+    return {f.code: f for f in check_masks(masks, task)}
+
+
+@pytest.mark.parametrize(
+    ("mask", "kind"),
+    [
+        (np.zeros((8, 8, 1), np.uint8), "empty"),
+        (np.full((8, 8, 1), 255, np.uint8), "full"),
+        (BINARY, "binary"),
+        (CLASSES, "classes"),
+        (OBJECTS, "objects"),
+        (OBJECTS.astype(np.float32), "objects"),
+        (np.repeat(OBJECTS[None], 5, axis=0), "objects"),
+        (COLOURS, "colours"),
+        (jpeg(BINARY, 60), "soft"),
+        (jpeg(BINARY, 95), "soft"),
+        ((rescale(BINARY[..., 0] / 255, 0.7, anti_aliasing=True) * 255).astype(np.uint8)[..., None], "soft"),
+        (BINARY / 400, "soft"),
+    ],
+)
+def test_kind_of_mask(mask, kind):
+    assert measure_mask(mask).kind == kind
+
+
+def test_measures_of_a_mask():
+    mask = measure_mask(BINARY)
+    assert mask.values == (0, 255) and mask.objects == 4 and set(mask.extents) == {(13, 13)}
+    assert mask.share == pytest.approx(np.mean(BINARY > 0))
+    assert mask.thickness == pytest.approx(13, abs=2)
+    assert measure_mask(OBJECTS).objects == 4
+
+
+def test_a_mask_without_background_counts_all_its_values():
+    mask = measure_mask(np.repeat(np.arange(1, 4, dtype=np.uint8), 8).reshape(4, 6, 1).repeat(8, axis=0))
+    assert mask.objects >= 3 and mask.share == 1.0
+
+
+def test_contrast_has_the_sign_of_the_difference():
+    image = BINARY.astype(np.float32) + 3
+    assert measure_mask(BINARY, image).contrast > 1
+    assert measure_mask(BINARY, -image).contrast < -1
+    assert measure_mask(BINARY, image[:32]).contrast == 0.0
+
+
+def test_good_masks_give_no_finding():
+    assert not found({"a": measure_mask(BINARY), "b": measure_mask(discs([255, 255]))})
+    assert not found({"a": measure_mask(CLASSES), "b": measure_mask(discs([2, 2, 1]))})
+    assert not found({"a": measure_mask(OBJECTS), "b": measure_mask(discs([1]))}, "instances")
+
+
+def test_soft_and_coloured_masks_are_errors_with_a_repair():
+    codes = found({"a": measure_mask(jpeg(BINARY, 80)), "b": measure_mask(COLOURS)})
+    assert codes["soft-mask"].severity == "error" and codes["soft-mask"].repair == "two values"
+    assert codes["mask-in-colours"].severity == "error"
+    assert codes["mask-in-colours"].repair == "numbers from colours"
+
+
+def test_a_photograph_cannot_be_repaired_into_a_mask():
+    photograph = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    assert found({"a": measure_mask(photograph)})["mask-is-a-photograph"].repair is None
+
+
+def test_grey_mask_saved_as_colour_is_noted_with_and_without_alpha():
+    rgb = np.repeat(BINARY, 3, axis=-1)
+    for mask in (rgb, np.concatenate([rgb, np.full_like(BINARY, 255)], axis=-1)):
+        seen = measure_mask(mask)
+        assert seen.kind == "binary" and "mask-saved-as-colour" in found({"a": seen})
+
+
+def test_one_empty_mask_warns_and_all_empty_is_an_error():
+    empty, good = measure_mask(np.zeros((8, 8, 1), np.uint8)), measure_mask(BINARY)
+    assert found({"a": empty, "b": good})["empty-mask"].files == ("a",)
+    assert found({"a": empty, "b": empty})["all-masks-empty"].severity == "error"
+
+
+def test_a_mask_without_background_warns():
+    assert "mask-without-background" in found({"a": measure_mask(np.full((8, 8, 1), 1))})
+
+
+def test_instances_need_a_number_for_each_object():
+    codes = found({"a": measure_mask(BINARY)}, "instances")
+    assert codes["objects-not-numbered"].severity == "error"
+    assert codes["objects-not-numbered"].repair == "number the objects"
+    assert "4 separate objects" in codes["objects-not-numbered"].reason
+    assert "objects-not-numbered" in found({"a": measure_mask(CLASSES)}, "instances")
+
+
+def test_numbered_objects_become_one_class_in_segmentation():
+    finding = found({"a": measure_mask(OBJECTS), "b": measure_mask(discs([1, 2, 3]))})["objects-are-numbered"]
+    assert finding.severity == "note" and "one class" in finding.reason
+
+
+def test_masks_of_1_among_masks_of_255_are_an_error():
+    one = {"a": measure_mask(discs([1, 1])), "b": measure_mask(BINARY), "c": measure_mask(BINARY)}
+    finding = found(one)["masks-coded-differently"]
+    assert finding.severity == "error" and finding.files == ("a",) and finding.repair == "two values"
+    assert not found({"a": measure_mask(discs([1, 1])), "b": measure_mask(discs([2, 2]))})
+
+
+def test_an_inverted_mask_among_others_is_seen():
+    usual = Mask("binary", (0, 255), share=0.2, contrast=1.5)
+    inverted = Mask("binary", (0, 255), share=0.8, contrast=-1.5)
+    masks = {str(i): usual for i in range(5)}
+    assert found(masks | {"odd": inverted})["mask-inverted"].files == ("odd",)
+    assert not found(masks)

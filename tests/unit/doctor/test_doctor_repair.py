@@ -1,0 +1,167 @@
+"""Mended copies."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
+
+from zcdl_common.doctor import check, repair, use_repaired
+from zcdl_common.doctor.repair import fill_missing, number_objects, two_values
+from zcdl_common.images import ImageRef
+
+
+def mend(folder, task, tmp_path):
+    """Check, repair, and check the copies."""
+    before = {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.path.rglob("*.tif")}
+    report = check(folder.samples, task=task)
+    lines = repair(folder.samples, report, tmp_path / "run" / "repaired")
+    assert {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in before} == before
+    mended = use_repaired(folder.samples, tmp_path / "run" / "repaired")
+    return report, lines, mended
+
+
+def test_grey_is_made_of_equal_channels(tmp_path, new_folder, cells):
+    folder = new_folder(tmp_path / "data", n=4)
+    image, labels = cells(9)
+    rgb = np.repeat((image // 8).astype(np.uint8)[..., None], 3, axis=-1)
+    folder.add("rgb.tif", rgb, (labels > 0).astype(np.uint8) * 255)
+    _, lines, mended = mend(folder, "segment", tmp_path)
+    assert len(lines) == 1 and "grey from equal channels" in lines[0]
+    assert np.array_equal(mended[-1].source.read(), rgb[..., :1])
+    assert mended[:-1] == folder.samples[:-1]
+    assert not {"grey-saved-as-colour", "different-channels"} & {
+        f.code for f in check(mended, task="segment").findings
+    }
+
+
+def test_objects_of_a_binary_mask_get_numbers(tmp_path, new_folder):
+    folder = new_folder(tmp_path / "data")
+    _, lines, mended = mend(folder, "instances", tmp_path)
+    assert len(lines) == 6
+    assert not check(mended, task="instances").errors
+    expected = ndimage.label(folder.samples[0].target.read()[..., 0])[0]
+    assert np.array_equal(mended[0].target.read()[..., 0], expected)
+
+
+def test_one_colour_gets_one_number_in_all_masks(tmp_path, new_folder, cells):
+    folder = new_folder(tmp_path / "data", n=0)
+    for i, colours in enumerate([((255, 0, 0), (0, 0, 255)), ((0, 0, 255), (0, 255, 0))]):
+        image, labels = cells(i)
+        mask = np.zeros((*labels.shape, 3), np.uint8)
+        mask[labels % 2 == 1], mask[(labels > 0) & (labels % 2 == 0)] = colours
+        folder.add(f"{i}.tif", image, mask)
+    report, _, mended = mend(folder, "segment", tmp_path)
+    assert {f.code for f in report.errors} == {"mask-in-colours"}
+    first, second = (s.target.read()[..., 0] for s in mended)
+    colours = [s.target.read() for s in folder.samples]
+    blue = [np.all(c == (0, 0, 255), axis=-1) for c in colours]
+    assert len(set(first[blue[0]]) | set(second[blue[1]])) == 1
+    assert set(np.unique(first)) | set(np.unique(second)) == {0, 1, 2, 3}
+    assert not check(mended, task="segment").errors
+
+
+def test_masks_coded_1_and_255_become_alike(tmp_path, new_folder, cells):
+    folder = new_folder(tmp_path / "data", n=3)
+    image, labels = cells(9)
+    folder.add("ones.tif", image, (labels > 0).astype(np.uint8))
+    report, _, mended = mend(folder, "segment", tmp_path)
+    assert report.errors and not check(mended, task="segment").errors
+    assert np.array_equal(mended[-1].target.read()[..., 0], (labels > 0) * 255)
+
+
+def test_missing_values_are_filled_and_the_pixel_size_is_kept(tmp_path, new_folder, cells):
+    folder = new_folder(tmp_path / "data", n=0)
+    image = cells(0)[0].astype(np.float32)
+    image[10:13, 20:25] = np.nan
+    sample = folder.add("a.tif", image, (cells(0)[1] > 0).astype(np.uint8) * 255)
+    known = ImageRef(sample.source.paths, pixel_size=(0.3, 0.2))
+    folder.samples[0] = type(sample)(sample.name, sample.group, known, sample.target)
+    _, _, mended = mend(folder, "segment", tmp_path)
+    filled = mended[0].source.read()[..., 0]
+    good = np.isfinite(image)
+    assert np.isfinite(filled).all() and np.array_equal(filled[good], image[good])
+    assert mended[0].source.info().pixel_size == pytest.approx((0.3, 0.2))
+
+
+def test_volumes_keep_their_axes(tmp_path, new_folder, cells):
+    folder = new_folder(tmp_path / "data", n=0)
+    image, labels = cells(0, (6, 48, 48))
+    folder.add("a.tif", image, (labels > 0).astype(np.uint8) * 255, axes="ZYX")
+    _, _, mended = mend(folder, "instances", tmp_path)
+    assert mended[0].target.info().axes == "ZYX"
+    assert mended[0].target.read().shape == (6, 48, 48, 1)
+
+
+def test_equal_names_in_training_and_test_get_copies_of_their_own(tmp_path, new_folder):
+    train, test = new_folder(tmp_path / "train", n=2), new_folder(tmp_path / "test", n=2)
+    report = check(train.samples, test=test.samples, task="instances")
+    everything = train.samples + test.samples
+    repair(everything, report, tmp_path / "repaired")
+    mended = use_repaired(everything, tmp_path / "repaired")
+    assert len({s.target.path for s in mended}) == 4
+
+
+def test_a_second_repair_keeps_the_first(tmp_path, new_folder):
+    folder = new_folder(tmp_path / "data", n=2)
+    where = tmp_path / "run" / "repaired"
+    mend(folder, "instances", tmp_path)
+    image = folder.samples[0].source
+    pixels = image.read()[..., 0].astype(np.float32)
+    pixels[0, 0] = np.nan
+    tifffile.imwrite(image.path, pixels, metadata={"axes": "YX"})
+    again = use_repaired(folder.samples, where)
+    repair(again, check(again, task="instances"), where)
+    mended = use_repaired(folder.samples, where)
+    assert all(
+        where in p.parents for p in (mended[0].source.path, mended[0].target.path, mended[1].target.path)
+    )
+
+
+def test_what_cannot_be_repaired_is_said_and_the_rest_is_done(tmp_path, new_folder):
+    folder = new_folder(tmp_path / "data", n=3)
+    report = check(folder.samples, task="instances")
+    folder.samples[1].target.path.unlink()
+    lines = repair(folder.samples, report, tmp_path / "repaired")
+    assert len(lines) == 3 and "could not be repaired" in lines[1] and "number the objects" in lines[2]
+
+
+def test_nothing_to_repair_writes_nothing(tmp_path, new_folder):
+    folder = new_folder(tmp_path / "data")
+    _, lines, mended = mend(folder, "segment", tmp_path)
+    assert lines == [] and mended == folder.samples and not (tmp_path / "run").exists()
+
+
+@given(hnp.arrays(np.uint8, (7, 9, 1), elements=st.integers(0, 2)))
+def test_numbering_keeps_the_foreground_and_separates_pieces(mask):
+    numbered = number_objects(mask)[..., 0]
+    assert np.array_equal(numbered > 0, mask[..., 0] > 0)
+    pieces = sum(ndimage.label(mask[..., 0] == v)[1] for v in (1, 2))
+    assert set(np.unique(numbered)) - {0} == set(range(1, pieces + 1))
+
+
+@given(hnp.arrays(np.float32, (5, 6, 2), elements=st.sampled_from([0.0, 1.5, -3.0, np.nan, np.inf, -np.inf])))
+def test_filling_touches_only_what_is_missing(image):
+    filled = fill_missing(image)
+    known = np.isfinite(image)
+    assert np.isfinite(filled).all() and filled.dtype == image.dtype
+    assert np.array_equal(filled[known], image[known])
+    for channel in range(2):
+        values = image[..., channel][known[..., channel]]
+        low, high = (values.min(), values.max()) if values.size else (0, 0)
+        assert filled[..., channel].min() >= low and filled[..., channel].max() <= high
+
+
+def test_a_single_hole_becomes_the_median_of_its_neighbours():
+    image = np.arange(25, dtype=np.float32).reshape(5, 5, 1)
+    image[2, 2] = np.nan
+    assert fill_missing(image)[2, 2, 0] == np.median([6, 7, 8, 11, 13, 16, 17, 18])
+
+
+def test_soft_masks_are_cut_at_half_height():
+    mask = np.array([[0, 3, 100], [140, 250, 255]], np.uint8)[..., None]
+    assert two_values(mask)[..., 0].tolist() == [[0, 0, 0], [255, 255, 255]]
