@@ -8,14 +8,15 @@ there; a warning limits where it runs.
 from __future__ import annotations
 
 import io
-import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+
+from zcdl_common.export.weight_rules import READERS, Finding
 
 PROCESSING = {
     "binarize": {"threshold"},
@@ -41,13 +42,6 @@ WEIGHT_KEYS = {
     "opset_version",
 }
 """Keys of a weights entry in format 0.5.3; its readers refuse others."""
-
-TORCH_ENGINES = ("1.7", "1.8", "1.9", "1.10", "1.11", "1.12", "1.13", "2.0")
-NEW_TENSORFLOW = (b"explicit_paddings", b"allowed_devices", b"half_pixel_centers", b"StatelessRandom")
-"""Attributes and operations in a graph that Fiji's TensorFlow 1 plugins do not know."""
-
-Finding = tuple[str, str]
-"""("error" or "warning", text)"""
 
 
 def check(path: Path) -> tuple[list[str], list[str]]:
@@ -191,13 +185,8 @@ def _source(file: Any) -> str:
 
 
 def _weights(record: Mapping[str, Any], archive: zipfile.ZipFile) -> Iterator[Finding]:
-    readers: dict[str, Callable[[Mapping[str, Any], bytes], Iterator[Finding]]] = {
-        "torchscript": _torchscript,
-        "onnx": _onnx,
-        "tensorflow_saved_model_bundle": _saved_model,
-    }
     weights = record["weights"]
-    if not set(readers) & set(weights):
+    if not set(READERS) & set(weights):
         yield "warning", "No torchscript, onnx or SavedModel weights: Fiji and QuPath cannot run this model."
     if not {"torchscript", "onnx", "pytorch_state_dict"} & set(weights):
         yield "warning", "TensorFlow weights alone: ilastik cannot run this model."
@@ -206,52 +195,9 @@ def _weights(record: Mapping[str, Any], archive: zipfile.ZipFile) -> Iterator[Fi
     for kind, entry in weights.items():
         if unknown := sorted(set(entry) - WEIGHT_KEYS):
             yield "error", f"weights.{kind}: older readers refuse the field {', '.join(unknown)}."
-    for kind, read in readers.items():
+    for kind, read in READERS.items():
         if kind in weights:
             yield from read(weights[kind], archive.read(_source(weights[kind])))
-
-
-def _torchscript(entry: Mapping[str, Any], data: bytes) -> Iterator[Finding]:
-    version = str(entry.get("pytorch_version"))
-    if ".".join(version.split(".")[:2]) not in TORCH_ENGINES:
-        engine = "2.0.0" if version.startswith("2") else "1.13.1"
-        yield "warning", f"torchscript of torch {version}: deepImageJ runs it on its own {engine}."
-    with zipfile.ZipFile(io.BytesIO(data)) as inner:
-        number = next((n for n in inner.namelist() if n.endswith("/version")), "")
-        if not number or int(inner.read(number)) > 10:
-            yield "error", "torchscript: the archive has no version, or one above 10; libtorch 2.0 stops."
-        code = b"".join(inner.read(n) for n in inner.namelist() if "/code/" in n and n.endswith(".py"))
-    operations = set(re.findall(r"(?:torch|ops\.\w+)\.(\w+)\(", code.decode()))
-    if new := operations & {"scaled_dot_product_attention", "_native_multi_head_attention"}:
-        yield "warning", f"torchscript uses {', '.join(sorted(new))}, which older libtorch does not know."
-
-
-def _onnx(entry: Mapping[str, Any], data: bytes) -> Iterator[Finding]:
-    import onnx
-
-    model = onnx.load_from_string(data)
-    if not 6 <= int(entry["opset_version"]) <= 17:
-        yield "error", f"onnx opset {entry['opset_version']}: deepImageJ's onnxruntime 1.13 knows 6 to 17."
-    if model.ir_version > 8:
-        yield "error", f"onnx file version {model.ir_version}: onnxruntime 1.13 reads up to 8."
-    if entry.get("external_data"):
-        yield "error", "onnx: weights in a second file are not found by older readers."
-
-
-def _saved_model(entry: Mapping[str, Any], data: bytes) -> Iterator[Finding]:
-    yield "warning", "TensorFlow weights: deepImageJ does not offer them on Apple Silicon."
-    version = [int(part) for part in str(entry.get("tensorflow_version")).split(".")[:2]]
-    if version >= [2, 8]:
-        yield "warning", "TensorFlow 2.8 or newer: deepImageJ needs Java 11, an older Fiji has Java 8."
-    with zipfile.ZipFile(io.BytesIO(data)) as inner:
-        if "saved_model.pb" not in inner.namelist():
-            yield "error", "saved_model.pb is not at the root of the SavedModel's zip."
-            return
-        graph = inner.read("saved_model.pb")
-    if b"serve" not in graph or b"serving_default" not in graph:
-        yield "error", "The SavedModel lacks the tag 'serve' or the signature 'serving_default'."
-    if new := [name.decode() for name in NEW_TENSORFLOW if name in graph]:
-        yield "warning", f"The graph holds {', '.join(new)}: Fiji's CSBDeep and StarDist plugins stop at it."
 
 
 def _stardist(record: Mapping[str, Any], archive: zipfile.ZipFile) -> Iterator[Finding]:

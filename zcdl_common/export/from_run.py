@@ -1,0 +1,173 @@
+"""A finished run as a package of the BioImage Model Zoo, and back."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zcdl_common import citations
+from zcdl_common.data import Data
+from zcdl_common.errors import ExportError
+from zcdl_common.export.guide import where_it_opens
+from zcdl_common.export.info import Output, PackageInfo, clean_name, clean_nickname, evaluation
+from zcdl_common.export.package import Package, build
+from zcdl_common.export.words import describe, documentation, training_details
+from zcdl_common.files import replacing
+from zcdl_common.network import Model
+from zcdl_common.run import Run
+from zcdl_common.task import Array
+
+CARRIED = {"config.yaml": "zcdl_config.yaml", "plan.yaml": "zcdl_plan.yaml"}
+"""Files of a run that travel inside its package, so that the package opens as a run again."""
+SETTINGS = "zcdl_settings.json"
+LARGEST_TEST = {2: 512, 3: 128}
+"""Side of the test image (pixels): enough to be real, small enough to be tested in seconds."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A package that passed its tests."""
+
+    path: Path
+    tests: list[dict[str, Any]]
+    """A row a weight format."""
+    opens: list[dict[str, str]]
+    """A row a program that can open it."""
+    completeness: float
+
+
+def export_run(run: Run, data: Data, say: Callable[[str], None] = print) -> Exported:
+    """Write ``export/<name>.zip`` and test it in a process of its own.
+
+    Raises
+    ------
+    ExportError
+        The package would not open elsewhere; no package is left behind.
+    RunError
+        There are no weights yet.
+    """
+    model = run.load()
+    sample = (data.split.test or data.split.validation)[0]
+    raw = test_image(sample.source.read(), model, run.facts.ndim)
+    scaled = run.scaling(raw).astype(np.float32)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        say("converting the weights ...")
+        weights = model.weights(folder, scaled[None])
+        outputs = model.forward(scaled[None])
+        info = package_info(run, model, folder)
+        say("writing and testing the package ...")
+        target = run.folder / "export" / f"{info.nickname}.zip"
+        first = [np.moveaxis(output, -1, 1) for output in outputs]
+        made: Package = build(info, weights, np.moveaxis(raw[None].astype(np.float32), -1, 1), first, target)
+    rows = [
+        {"format": c.format, "passed": c.passed, "may differ by": c.tolerance, "seconds": round(c.seconds, 1)}
+        for c in made.checks
+    ]
+    opens = [row._asdict() for row in where_it_opens(info, tuple(weights.files), target.name)]
+    return Exported(made.path, rows, opens, made.completeness)
+
+
+def test_image(image: Array, model: Model, ndim: int) -> Array:
+    """The middle of a real image, of a size that the network takes: (Z)YXC in the file's own values."""
+    from zcdl_common.patches import centre
+
+    geometry = model.geometry
+    smallest = [(2 * h // s + 1) * s for s, h in zip(geometry.multiple, geometry.halo, strict=True)]
+    sides = [
+        max(least, min(n, LARGEST_TEST[ndim]) // s * s)
+        for n, s, least in zip(image.shape, geometry.multiple, smallest, strict=False)
+    ]
+    short = [(0, max(0, side - n)) for side, n in zip(sides, image.shape, strict=False)]
+    return centre(np.pad(image, [*short, (0, 0)], mode="symmetric"), sides)
+
+
+def package_info(run: Run, model: Model, folder: Path) -> PackageInfo:
+    """What the package says about the run; carried files are copied into `folder`."""
+    facts, network = run.facts, run.network
+    attachments = [folder / name for name in CARRIED.values()]
+    for source, copy in zip(CARRIED, attachments, strict=True):
+        shutil.copyfile(run.folder / source, copy)
+    settings = run.quality_control / "settings.json"
+    if settings.exists():
+        attachments.append(Path(shutil.copyfile(settings, folder / SETTINGS)))
+    metrics = run.quality_control / "metrics.csv"
+    if metrics.exists():
+        attachments.append(Path(shutil.copyfile(metrics, folder / "quality_control.csv")))
+    outputs = tuple(
+        Output(name, channels, model.geometry.halo, range=(0.0, 1.0), description=text)
+        for name, channels, text in model.output_names
+    )
+    dois = (*network.cite, citations.ZEROCOST)
+    return PackageInfo(
+        name=clean_name(f"{network.title} {run.name}"),
+        nickname=clean_nickname(run.name),
+        description=describe(run),
+        documentation=documentation(run),
+        channels=facts.channels,
+        step=model.geometry.multiple,
+        outputs=outputs,
+        preprocessing=tuple(run.scaling.zoo(facts.ndim)),
+        pixel_size=facts.pixel_size,
+        authors=run.config.authors or (),
+        licence=run.config.model_licence,
+        cite=tuple((citations.CITATIONS[doi], doi) for doi in dois),
+        tags=(network.name, network.task.name, f"{facts.ndim}d", "pytorch", "zcdl"),
+        details=training_details(run, model),
+        extra={"zcdl_common": {"network": network.name, **_threshold(run)}},
+        attachments=tuple(attachments),
+    )
+
+
+def _threshold(run: Run) -> dict[str, float]:
+    return {"threshold": float(run.settings()["threshold"])} if "threshold" in run.settings() else {}
+
+
+def as_run(package: Path, results: Path) -> Path:
+    """Unpack a package that `export_run` wrote as a run folder below `results`; returns that folder.
+
+    Raises
+    ------
+    ExportError
+        The package was made elsewhere and does not say how to use it here.
+    """
+    with zipfile.ZipFile(package) as archive:
+        names = set(archive.namelist())
+        if not set(CARRIED.values()) <= names or "weights.pt" not in names:
+            raise ExportError(
+                f"{package.name} was not exported by these notebooks, so section 7 cannot use it. Open it "
+                "in Fiji (deepImageJ) or with bioimageio.core, or train from it: name it under 'start from' "
+                "in section 4."
+            )
+        folder = results / package.stem
+        if (folder / "config.yaml").exists():
+            return folder
+        wanted = {"zcdl_plan.yaml": "plan.yaml", "weights.pt": "weights/best.pt"}
+        wanted |= {SETTINGS: "quality_control/settings.json"} if SETTINGS in names else {}
+        for name, place in {**wanted, "zcdl_config.yaml": "config.yaml"}.items():
+            with replacing(folder / place) as temporary:
+                temporary.write_bytes(archive.read(name))
+    return folder
+
+
+def evaluations(run: Run, summary: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """Scores on test images that others can get too, as the zoo records them."""
+    if not run.example:
+        return ()
+    from zcdl_common import datasets
+
+    entry = datasets.entries()[run.example]
+    scores = {
+        name: (f"mean {name} of the test images", float(values["network"]["mean"]))
+        for name, values in summary["metrics"].items()
+        if name in ("iou", "dice", "precision", "recall") and values["network"]["mean"] is not None
+    }
+    address = getattr(entry, "url", "") or f"https://doi.org/{entry.doi}"
+    return (evaluation(run.example, address, summary["n_images"], scores, summary["sentence"]),)

@@ -1,0 +1,90 @@
+"""What a package says about a run, in sentences and in the zoo's fields."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from zcdl_common.network import Model
+from zcdl_common.run import Run
+
+
+def summary_of(run: Run) -> dict[str, Any]:
+    """summary.json, empty where quality control was not run."""
+    path = run.quality_control / "summary.json"
+    return json.loads(path.read_text()) if path.exists() else {}  # type: ignore[no-any-return]
+
+
+def describe(run: Run) -> str:
+    """One sentence."""
+    where = f"trained on {run.facts.counts['train']} {run.facts.ndim}D images"
+    return f"{run.network.title}: {run.network.summary}; {where}."
+
+
+def documentation(run: Run) -> str:
+    """Markdown: training data, training, validation, limits."""
+    facts, config, history = run.facts, run.config, run.history()
+    data = f"example data set {run.example}" if run.example else "the author's own images"
+    size = " x ".join(f"{p:g}" for p in facts.pixel_size) + " µm" if facts.pixel_size else "not recorded"
+    parts = [
+        "# Training data",
+        f"{facts.counts['train']} training images from {data}, {facts.dtype}, channels: "
+        f"{', '.join(facts.channels)}; pixel size ({'ZYX'[-facts.ndim :]}): {size}. {run.split_note}",
+        "# Training",
+        f"{len(history)} epochs, batch size {config.batch_size}, patches of "
+        f"{' x '.join(map(str, config.patch_size or ()))} pixels, learning rate {config.learning_rate:g} "
+        f"({config.schedule}). Input scaling: {run.scaling.describe()}",
+        "# Validation",
+        _validation(run),
+    ]
+    return "\n\n".join(parts)
+
+
+def _validation(run: Run) -> str:
+    summary = summary_of(run)
+    if not summary:
+        return "Quality control was not run before this export."
+    lines = [
+        f"Mean over {summary['n_images']} test images that the network never saw:",
+        "",
+        f"| score | network | {summary['classical']} |",
+        "|---|---|---|",
+    ]
+    for name, values in summary["metrics"].items():
+        network, classical = values["network"]["mean"], values["classical"]["mean"]
+        if network is not None and classical is not None:
+            lines.append(f"| {name} | {network:.3f} | {classical:.3f} |")
+    return "\n".join([*lines, "", summary["sentence"], "", f"Threshold: {summary['threshold']:.2f}."])
+
+
+def training_details(run: Run, model: Model) -> dict[str, Any]:
+    """The zoo's ``config.bioimageio``, as far as a run knows it."""
+    from zcdl_common.export.from_run import evaluations
+
+    config, history, summary = run.config, run.history(), summary_of(run)
+    seconds = sum(row["seconds"] for row in history)
+    training = {
+        "training_preprocessing": run.scaling.describe(),
+        "training_epochs": len(history),
+        "training_batch_size": config.batch_size,
+        "initial_learning_rate": config.learning_rate,
+        "learning_rate_schedule": config.schedule,
+        "loss_function": getattr(config, "loss", None),
+        "optimizer": getattr(config, "optimiser", None),
+        "training_duration": seconds / 3600,
+    }
+    return {
+        "architecture_type": run.network.name,
+        "architecture_description": run.network.title,
+        "model_parameter_count": model.parameters(),
+        "task": run.network.task.zoo_name,
+        "training": {k: v for k, v in training.items() if v is not None},
+        "environmental_impact": {"hardware_type": run.facts.device.upper(), "hours_used": seconds / 3600},
+        "evaluations": list(evaluations(run, summary)) if summary else [],
+        "bias_risks_limitations": {
+            "known_biases": "Knows only what the training images show.",
+            "risks": "May fail without a warning on images of another microscope, stain or tissue.",
+            "limitations": run.network.summary,
+            "recommendations": "Judge it on annotated images of your own before relying on it.",
+        },
+    }
