@@ -68,6 +68,14 @@ class Model(Protocol):
     """A network with weights. NumPy in, NumPy out; no backend type crosses this line."""
 
     geometry: Geometry
+    output_names: tuple[tuple[str, tuple[str, ...], str], ...]
+    """Name, channel names and meaning of each map."""
+    part: int
+    """Patches that go through the network at once, at most the batch size."""
+
+    def parameters(self) -> int:
+        """How many numbers the network has learned."""
+        ...
 
     def batch(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
         """One training batch, a function of `samples` and `rng` alone."""

@@ -131,7 +131,12 @@ def with_use(run: Run, config: Config) -> Run:
 
 def chosen_model(config: Config) -> Run:
     """The finished run that ``config.model`` names: its folder, or a package that this project exported."""
-    return with_use(open_run(Path(config.model).expanduser()), config)
+    path = Path(config.model).expanduser()
+    if path.suffix == ".zip":
+        from zcdl_common.export.from_run import as_run
+
+        path = as_run(path, places.results_folder(config.results))
+    return with_use(open_run(path), config)
 
 
 def apply(run: Run, source: str, say: Say = print) -> list[Written]:
@@ -163,6 +168,6 @@ def test_folder(run: Run) -> str:
 
 def export(run: Run, say: Say = print) -> Any:
     """Write and test a BioImage Model Zoo package of a run."""
-    from zcdl_common.export.run import export_run
+    from zcdl_common.export.from_run import export_run
 
     return export_run(run, data_of(run), say)

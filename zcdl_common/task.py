@@ -134,6 +134,8 @@ class Task:
     """``(truth, prediction, facts) -> {suffix: Output}``: where a prediction is wrong, as images."""
     picture: str
     """``(axes, source, target or prediction) -> None``: draws one image."""
+    zoo_name: str = ""
+    """The BioImage Model Zoo's word for it."""
     source_label: str = "images"
     target_label: str = "targets"
     needs_target: bool = True

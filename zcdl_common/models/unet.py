@@ -41,6 +41,8 @@ class UNetModel:
         }
         multiple = multiples(pools)
         self.geometry = Geometry(multiple, nets.field_of_view(pools), (1,) * facts.ndim)
+        names = ("foreground",) if classes == 2 else tuple(f"class_{c}" for c in facts.classes)
+        self.output_names = (("probability", names, "probability of each class"),)
         self.device = _torch.pick_device()
         torch.manual_seed(config.seed)
         self.net = nets.UNet(**self.kwargs).to(self.device, memory_format=_torch.memory_format(facts.ndim))

@@ -13,6 +13,7 @@ SEGMENT = Task(
     error_maps="zcdl_common.segmenting:error_maps",
     settings="zcdl_common.segmenting:choose_threshold",
     picture="zcdl_common.plots:draw_segmentation",
+    zoo_name="semantic-segmentation",
     source_label="images",
     target_label="masks",
 )
