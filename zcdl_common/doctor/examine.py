@@ -49,7 +49,7 @@ def check(
     problems : sequence of DataError
         Files that could not even be opened and are not among the samples.
     config : Config, optional
-        For the network's name and patch size.
+        For the network's name, the patch size and what the numbers in masks are.
 
     Returns
     -------
@@ -73,7 +73,8 @@ def check(
         len({(s.source.path, getattr(s.source, "frame", None)) for s in samples}), name
     )
     findings += _set(looks, name, ndim, patch_size, getattr(config, "network", ""))
-    findings += _annotations(looks, name, word, patch_size)
+    classes = getattr(config, "masks_are", "auto") == "classes"
+    findings += _annotations(looks, name, word, patch_size, classes)
     table = tuple(_row(look) for look in looks if look.read)
     return Report(tuple(dict.fromkeys(findings)), table, len(everything))
 
@@ -119,11 +120,11 @@ def _training(looks: Sequence[Look]) -> list[str]:
 
 
 def _annotations(
-    looks: Sequence[Look], task: str, word: str, patch_size: Sequence[int] | None
+    looks: Sequence[Look], task: str, word: str, patch_size: Sequence[int] | None, classes: bool
 ) -> Iterator[Finding]:
     """What only the targets together tell."""
     masks = {look.target_file: look.mask for look in looks if look.mask is not None}
-    yield from labels.check_masks(masks, task)
+    yield from labels.check_masks(masks, task, classes=classes)
     if task == "instances":
         numbered = {f: m for f, m in masks.items() if m.kind == "objects" or m.objects == 1}
         yield from objects.check_object_sizes(numbered, patch_size)

@@ -9,15 +9,19 @@ from zcdl_common.doctor.findings import Finding
 from zcdl_common.doctor.masks import MOST_COLOURS, Mask
 
 
-def check_masks(masks: Mapping[str, Mask], task: str) -> Iterator[Finding]:
-    """What is wrong with the masks of a set (file -> `Mask`) for ``segment`` or ``instances``."""
+def check_masks(masks: Mapping[str, Mask], task: str, *, classes: bool = False) -> Iterator[Finding]:
+    """What is wrong with the masks of a set (file -> `Mask`) for ``segment`` or ``instances``.
+
+    `classes` says that the user called their numbers classes, whatever they look like.
+    """
     for file, mask in masks.items():
         yield from _unusable(file, mask)
         if task == "instances":
             yield from _not_numbered(file, mask)
     yield from _empty(masks)
     if task == "segment":
-        yield from _numbered(masks)
+        if not classes:
+            yield from _numbered(masks)
         yield from _two_codes(masks)
         yield from _inverted(masks)
 
@@ -119,7 +123,7 @@ def _numbered(masks: Mapping[str, Mask]) -> Iterator[Finding]:
             "objects-are-numbered",
             numbered,
             "each object has its own number; they will be used as one class.",
-            "Nothing. If the numbers are classes say so in the settings; if you want separate objects, "
+            "Nothing. If the numbers are classes set masks_are to classes; if you want separate objects, "
             "the StarDist notebook is made for it.",
         )
 

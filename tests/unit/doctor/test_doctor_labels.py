@@ -125,6 +125,7 @@ def test_instances_need_a_number_for_each_object():
 def test_numbered_objects_become_one_class_in_segmentation():
     finding = found({"a": measure_mask(OBJECTS), "b": measure_mask(discs([1, 2, 3]))})["objects-are-numbered"]
     assert finding.severity == "note" and "one class" in finding.reason
+    assert not list(check_masks({"a": measure_mask(OBJECTS)}, "segment", classes=True))
 
 
 def test_masks_of_1_among_masks_of_255_are_an_error():
