@@ -116,24 +116,33 @@ def _numpy(path: Path) -> Source:
 
 
 def _picture(path: Path) -> Source:
+    from PIL import Image
+
     load = partial(_load_picture, path)
+    with Image.open(path) as image:
+        bands, size = image.getbands(), (image.height, image.width)
+    if bands == ("R", "G", "B") and not _is_deep_colour(path):  # the usual case needs no decoding
+        return Source("YXS", (*size, 3), "|u1", load, load)
     pixels = load()
-    samples = pixels.shape[2] if pixels.ndim == 3 else 1
-    opaque = samples in (2, 4) and bool(np.ptp(pixels[..., -1]) == 0) and path.suffix.lower() == ".png"
+    opaque = bands[-1] == "A" and bool(np.ptp(pixels[..., -1]) == 0)
     return Source("YXS"[: pixels.ndim], pixels.shape, pixels.dtype.str, load, load, opaque=opaque)
+
+
+def _is_deep_colour(path: Path) -> bool:
+    """Whether a picture is a PNG of 16 bit with several samples, which Pillow turns into 8 bit."""
+    with path.open("rb") as stream:
+        start = stream.read(26)
+    return start[:4] == b"\x89PNG" and start[24] == 16 and start[25] != 0
 
 
 def _load_picture(path: Path) -> Array:
     """Pixels of a PNG, JPEG or BMP as stored: palette indices stay indices, 16 bit stay 16 bit."""
-    from PIL import Image
-
-    with path.open("rb") as stream:
-        start = stream.read(26)
-    deep_colour = start[:4] == b"\x89PNG" and start[24] == 16 and start[25] != 0
-    if deep_colour:  # Pillow turns these into 8 bit
+    if _is_deep_colour(path):
         from imagecodecs import png_decode
 
         return np.asarray(png_decode(path.read_bytes()))
+    from PIL import Image
+
     with Image.open(path) as image:
         return np.asarray(image)
 

@@ -21,7 +21,11 @@ from zcdl_common.formats import Source
 from zcdl_common.mapped import Mapped
 from zcdl_common.task import Array
 
-_DAMAGE = re.compile("invalid page offset|corrupted|missing data|missing page|truncated|incomplete")
+_DAMAGE = re.compile(
+    r"invalid page offset|invalid offset to|circular reference|corrupted (file|tag list)|missing data"
+    r"|is missing \d+|missing files|failed to re(ad|shape)|incompletely"
+)
+"""What tifffile logs where it goes on with fewer or blank planes."""
 
 MICROMETRES = {
     "m": 1e6,
@@ -122,6 +126,12 @@ def _only_series(path: Path, tif: tifffile.TiffFile) -> Any:
         raise ValueError("it holds no image")
     first, others = tif.series[0], tif.series[1:]
     rivals = [s for s in others if s.ndim >= first.ndim and s.size * 4 >= first.size]
+    elsewhere = sorted(_files(first) - {tif.filename}) if tif.is_ome else []
+    if elsewhere:
+        raise DataError(
+            f"{path} is one of {1 + len(elsewhere)} files that form one image (such as {elsewhere[0]}). "
+            "Open it in Fiji and save it as one file, and remove the parts from the folder."
+        )
     if rivals and not tif.is_svs:
         shapes = ", ".join(str(tuple(s.shape)) for s in (first, *rivals[:3]))
         raise DataError(
@@ -129,6 +139,11 @@ def _only_series(path: Path, tif: tifffile.TiffFile) -> Any:
             "Save each as a file of its own, for example in Fiji with File > Save As > Tiff."
         )
     return first
+
+
+def _files(series: Any) -> set[str]:
+    """Names of the files in which the planes of an image lie."""
+    return {str(page.parent.filename) for page in series.pages if page is not None}
 
 
 def _axes(series: Any) -> str:

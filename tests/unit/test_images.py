@@ -303,6 +303,31 @@ def test_a_truncated_tiff_never_gives_wrong_pixels(tmp_path_factory, missing, co
             np.testing.assert_array_equal(pixels[..., 0], array)
 
 
+def test_a_large_imagej_stack_with_one_directory_is_whole(tmp_path):
+    array = image((3, 40, 41))
+    tifffile.imwrite(tmp_path / "a.tif", array, imagej=True, metadata={"axes": "ZYX"}, truncate=True)
+    for pixels in (ref(tmp_path / "a.tif").read(), ref(tmp_path / "a.tif").open()[...]):
+        np.testing.assert_array_equal(pixels[..., 0], array)
+
+
+def test_one_image_spread_over_files_is_not_taken_for_several(tmp_path):
+    planes = "".join(
+        f'<TiffData IFD="0" FirstT="{t}" PlaneCount="1">'
+        f'<UUID FileName="{name}.ome.tif">urn:{t}</UUID></TiffData>'
+        for t, name in enumerate("ab")
+    )
+    for t, name in enumerate("ab"):
+        xml = (
+            '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:{t}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" '
+            'Type="uint16" SizeX="31" SizeY="30" '
+            f'SizeC="1" SizeZ="1" SizeT="2"><Channel ID="Channel:0" />{planes}</Pixels></Image></OME>'
+        )
+        tifffile.imwrite(tmp_path / f"{name}.ome.tif", image((30, 31)), description=xml, metadata=None)
+    with pytest.raises(DataError, match=r"one of 2 files that form one image"):
+        find_images(str(tmp_path), "source")
+
+
 def test_several_images_in_one_file_are_refused_rather_than_dropped(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
         tif.write(image((30, 31)))
@@ -391,6 +416,17 @@ def test_a_zip_that_leads_out_of_its_folder_is_refused(tmp_path, name):
     with pytest.raises(DataError, match=r"a\.zip was not unpacked.*evil\.tif"):
         find_files(str(tmp_path / "a.zip"), "source")
     assert not list(tmp_path.parent.rglob("evil.tif"))
+
+
+def test_zips_of_regions_stay_as_they_are_where_they_are_targets(tmp_path):
+    for name in ("img1_RoiSet.zip", "img2.zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("0001.roi", b"x")
+    also = (".zip", ".roi")
+    assert [p.name for p in find_files(str(tmp_path), "target", also)] == ["img1_RoiSet.zip", "img2.zip"]
+    assert [p.name for p in find_files(str(tmp_path / "img2.zip"), "target", also)] == ["img2.zip"]
+    with pytest.raises(DataError, match=r"1 x \.roi"):
+        find_files(str(tmp_path / "img2.zip"), "source")
 
 
 def test_a_zip_with_a_link_is_refused(tmp_path):

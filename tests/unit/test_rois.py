@@ -1,7 +1,9 @@
 """Regions drawn in Fiji or QuPath cover the pixels they should, and come back as written."""
 
 import json
+import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ from scipy import ndimage
 from skimage.draw import disk, polygon2mask
 
 from zcdl_common.errors import DataError
+from zcdl_common.images import ImageRef, find_files
 from zcdl_common.polygons import fill, trace
 from zcdl_common.rois import is_roi_file, read_rois, write_rois
 
+REAL = Path(os.environ.get("ZCDL_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SHAPE = (50, 60)
 
 
@@ -101,6 +105,18 @@ def test_labels_come_back_with_every_object(tmp_path_factory, seed, ndim):
     assert found.labels.max() == labels.max()
     assert min(per_object_iou(labels, found.labels)) > 0.99
     np.testing.assert_array_equal(found.labels > 0, labels > 0)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real images: set ZCDL_REAL_DATA")
+@pytest.mark.parametrize("folder", ["stardist2d/dsb2018_256", "stardist3d/bbbc050_nuclei"])
+def test_real_labels_come_back_exactly(tmp_path, folder):
+    for target in find_files(str(REAL / folder / "test" / "target"), "target")[:5]:
+        labels = ImageRef((target,)).read()[..., 0].astype(np.int32)
+        found = read_rois(write_rois(tmp_path / target.stem, labels), labels.shape)
+        assert not found.report
+        assert set(per_object_iou(labels, found.labels)) == {1.0}
+        assert found.labels.max() == len(np.unique(labels)) - 1
 
 
 def test_names_of_written_regions_are_unique_and_roifile_reads_them(tmp_path):

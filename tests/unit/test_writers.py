@@ -1,5 +1,7 @@
 """What is written comes back the same, with axes and micrometres, and appears whole or not at all."""
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zcdl_common import writers
+from zcdl_common.errors import DataError
 from zcdl_common.images import ImageRef, find_images
 from zcdl_common.writers import open_output, stored_dtype, with_ending, write_image
 
@@ -161,10 +164,22 @@ def test_axes_that_do_not_fit_are_refused(tmp_path, axes):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve space")
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DataError, match="no room"):
+        write_image(tmp_path / "a", np.ones((30, 31), "uint8"), "YX")
+    assert not list(tmp_path.iterdir())
+
+
 STREAM = """
 import sys, resource
 import numpy as np
 from pathlib import Path
+from zcdl_common.errors import DataError
 from zcdl_common.images import ImageRef
 from zcdl_common.writers import open_output
 folder, side, format = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
