@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -134,14 +135,34 @@ def _samples(
     )
     pairing = pair(sources, find_files(target, prefix + "target") if target else [])
     is_mask = network.task.name in ("segment", "instances")
+    mended = repaired_copies(config.repaired)
     samples = []
     for image, path in pairing.pairs:
+        image = replace(image, paths=tuple(mended.get(p.resolve(), p) for p in image.paths))
+        path = mended.get(path.resolve(), path)
         goal = Mask(path, image) if is_mask else replace(image, paths=(path,), channels=None)
         group = group_of(image.name, config.group_by) if config.group_by else image.group
         samples.append(Sample(image.name, group, image, goal))
     if not target:
         samples = [Sample(image.name, image.group, image) for image in pairing.without_target]
     return tuple(samples), pairing
+
+
+def repaired_copies(folder: str) -> dict[Path, Path]:
+    """Originals and the mended copies that take their place, from the table that the repair wrote.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds no such table.
+    """
+    if not folder:
+        return {}
+    table = Path(folder) / "repaired.csv"
+    if not table.exists():
+        raise ConfigError(f"repaired = {folder}: there is no repaired.csv in it. Run nb.repair() again.")
+    with table.open(newline="", encoding="utf-8") as stream:
+        return {Path(r["file"]).resolve(): Path(folder) / r["copy"] for r in csv.DictReader(stream)}
 
 
 def by_group(samples: Sequence[Sample], config: Config, test: Sequence[Sample] = ()) -> Split:
@@ -199,7 +220,7 @@ def strips(sample: Sample, config: Config, has_test: bool) -> tuple[Split, int]:
         stop = start + int(usable * share) // 8 * 8
         ends.append((start, stop))
         start = stop + gap
-    parts = []
+    parts: list[Sample] = []
     for name, (a, b) in zip(("train", "validation", "test"), ends, strict=False):
         region = tuple((a, b) if i == axis else (0, s) for i, s in enumerate(shape))
         part = image.crop(region)
@@ -208,12 +229,12 @@ def strips(sample: Sample, config: Config, has_test: bool) -> tuple[Split, int]:
             target = Mask(target.path, part)
         elif isinstance(target, ImageRef):
             target = target.crop(region)
-        parts.append((replace(sample, name=f"{sample.name}_{name}", source=part, target=target),))
+        parts.append(replace(sample, name=f"{sample.name}_{name}", source=part, target=target))
     note = (
         f"There is one image. It was divided into strips along {'Y' if axis == len(shape) - 2 else 'X'} for "
         f"training, validation{'' if has_test else ' and test'}, with {gap} pixels left out between them."
     )
-    return Split(*parts, note=note), gap
+    return Split((parts[0],), (parts[1],), tuple(parts[2:]), note=note), gap
 
 
 def measure(data: Data, config: Config, network: Network, device: str) -> Facts:

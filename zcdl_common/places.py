@@ -8,6 +8,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from zcdl_common.errors import RunError
+
 DRIVE = Path("/content/drive")
 LOCAL = Path("/content/zcdl_local")
 
@@ -78,3 +80,22 @@ def _stage(path: Path) -> str:
             shutil.copyfile(path, partial)
         partial.rename(local)
     return str(local if local.exists() else path)
+
+
+def download(folder: Path) -> Path:
+    """Pack a folder into a zip beside it; on Colab the browser is offered the file.
+
+    Raises
+    ------
+    RunError
+        There is no such folder yet.
+    """
+    if not folder.exists():
+        raise RunError(f"There is nothing to download: {folder} does not exist yet. Run the section first.")
+    archive = Path(shutil.make_archive(str(folder.with_name(folder.name + "_download")), "zip", folder))
+    if on_colab():
+        from google.colab import files
+
+        files.download(str(archive))
+    print(f"packed: {archive}")
+    return archive

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -149,7 +149,9 @@ def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any
 
     probe = decode(np.zeros((1,) * run.facts.ndim + (_map_channels(model, run),), np.float32))
     shape = ref.info().shape
-    format = "ome-zarr" if run.config.output_format == "ome-zarr" else "ome-tiff"
+    format: Literal["ome-zarr", "ome-tiff"] = (
+        "ome-zarr" if run.config.output_format == "ome-zarr" else "ome-tiff"
+    )
     with open_output(
         target / ref.group, shape, probe.array.dtype, probe.axes, pixel_size=pixel_size, format=format
     ) as out:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from zcdl_common import predict as use
@@ -23,8 +22,6 @@ from zcdl_common.task import Array, Baseline, Prediction, Sample, resolve
 
 MARGIN = 0.01
 """Difference of the primary metric (0 to 1) below which two methods are called the same."""
-ENOUGH_TO_TUNE = 8
-"""Training images that a classical method is tuned on."""
 
 Say = Callable[[str], None]
 
@@ -61,7 +58,7 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     settings = choose_settings(run, model, data, say)
     say("tuning the classical method on training images ...")
-    baseline = tune(run, data)
+    baseline: Baseline = resolve(run.network.task.baseline)(data.split.train, run.facts, run.config.seed)
     say(f"classical method: {baseline.name}")
     judged = []
     for n, sample in enumerate(test, 1):
@@ -89,13 +86,6 @@ def choose_settings(run: Run, model: Model, data: Data, say: Say = print) -> dic
     chosen: dict[str, Any] = resolve(task.settings)(maps, truths)
     write_text(run.quality_control / "settings.json", json.dumps(chosen))
     return run.settings()
-
-
-def tune(run: Run, data: Data) -> Baseline:
-    """The classical method, tuned on a few training images."""
-    order = np.random.default_rng([run.config.seed, 1]).permutation(len(data.split.train))
-    chosen = [data.split.train[i] for i in sorted(order[:ENOUGH_TO_TUNE])]
-    return resolve(run.network.task.baseline)(chosen, run.facts, run.config.seed)  # type: ignore[no-any-return]
 
 
 def judge_one(run: Run, model: Model, baseline: Baseline, settings: dict[str, Any], sample: Sample) -> Judged:

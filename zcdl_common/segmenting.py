@@ -65,7 +65,8 @@ def class_image(sample: Sample, facts: Facts) -> Array:
             f"The mask {sample.target.path.name} holds the values {values}, which the training masks do "
             f"not have (they have {list(facts.classes)}). Correct the mask, or train on such images too."
         )
-    return index.astype(np.int32)
+    classified: Array = index.astype(np.int32)
+    return classified
 
 
 def mask_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
@@ -158,16 +159,29 @@ def choose_threshold(maps: Sequence[Array], truths: Sequence[Array]) -> dict[str
         ]
     )
     best = segmentation.best_threshold(curves, THRESHOLDS)
-    mean = np.nanmean(curves, axis=0).tolist()
+    mean = np.nanmean(curves, axis=0).tolist() if np.isfinite(curves).any() else []
     return {"threshold": best, "thresholds": THRESHOLDS.tolist(), "iou": mean}
 
 
+class _Labelled(Sequence[tuple[Array, Array]]):
+    """Images with their class images, read when they are asked for."""
+
+    def __init__(self, samples: Sequence[Sample], facts: Facts):
+        self.samples, self.facts = samples, facts
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: Any) -> Any:
+        sample = self.samples[index]
+        return sample.source.read(), class_image(sample, self.facts)
+
+
 def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
-    """The best classical segmentation on the training images."""
+    """The best classical segmentation on the training images; see `baselines.segment`."""
     from zcdl_common.baselines.segment import segment
 
-    pairs = [(sample.source.read(), class_image(sample, facts)) for sample in samples]
-    found = segment(pairs, len(facts.classes), seed=seed, pixel_size=facts.pixel_size)
+    found = segment(_Labelled(samples, facts), len(facts.classes), seed=seed, pixel_size=facts.pixel_size)
     return Baseline(found.name, found.description, lambda image: Prediction(found.predict(image)))
 
 
@@ -196,7 +210,7 @@ def outputs(prediction: Prediction, config: Any, facts: Facts) -> dict[str, Outp
 
 
 def error_maps(truth: Array, prediction: Prediction, facts: Facts) -> dict[str, Output]:
-    """Where a mask is wrong: 0 right background, 1 right foreground, 2 falsely found, 3 missed, 4 other class."""
+    """Where a mask is wrong: 0, 1 right back- and foreground, 2 falsely found, 3 missed, 4 other class."""
     found, true = prediction.main > 0, truth > 0
     errors = np.where(found, np.where(true, 1, 2), np.where(true, 3, 0))
     errors[found & true & (prediction.main != truth)] = 4
@@ -207,7 +221,7 @@ def objects(classes: Array, smallest: int = 0) -> Array:
     """Connected pixels of one class as numbered objects, int32 (Z)YX; ones below `smallest` pixels go."""
     from skimage.measure import label
 
-    labels = label(classes, connectivity=1).astype(np.int32)
+    labels: Array = label(classes, connectivity=1).astype(np.int32)
     if smallest > 1:
         sizes = np.bincount(labels.ravel())
         keep = np.flatnonzero(sizes >= smallest)

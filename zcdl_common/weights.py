@@ -8,7 +8,7 @@ from pathlib import Path
 from zcdl_common.config import Config
 from zcdl_common.errors import RunError
 from zcdl_common.network import Model
-from zcdl_common.task import Array
+from zcdl_common.task import Array, resolve
 
 
 def start(model: Model, config: Config) -> list[str]:
@@ -45,4 +45,11 @@ def read(config: Config) -> Mapping[str, Array]:
     from zcdl_common.export.read import open_package
 
     package = open_package(config.start_from, allow_code=config.allow_code)
-    return {f"module/net/{key}": value for key, value in package.state_dict.items()}
+    if "pytorch_state_dict" not in package.files:
+        raise RunError(
+            f"The package {config.start_from} holds {', '.join(package.files)} and no "
+            "pytorch_state_dict, so it cannot be trained further here. Choose a package with PyTorch "
+            "weights, or train from scratch."
+        )
+    arrays = resolve("zcdl_common.models._torch:read_arrays")(package.files["pytorch_state_dict"])
+    return {f"module/net/{key}": value for key, value in arrays.items()}

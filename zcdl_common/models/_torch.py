@@ -146,6 +146,11 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise RunError(f"{path} cannot be read as torch weights ({error}). Is the file whole?") from error
 
 
+def read_arrays(path: Path) -> dict[str, Array]:
+    """Read a state dict as arrays."""
+    return {key: value.numpy() for key, value in read_weights(path).items()}
+
+
 def load_fitting(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> list[str]:
     """Load what has the same name and shape; returns the names of what was left as it was."""
     own = module.state_dict()
