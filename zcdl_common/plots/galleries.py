@@ -155,7 +155,7 @@ def examples(
         ):
             if kind in panels:
                 _draw_or_blank(panels[kind], draw, row.source, result, pixel_size)
-                if score is not None:
+                if score is not None and result is not None:
                     name_below(panels[kind], f"{metric_label(metric)} {score:.3f}")
         if "errors" in panels:
             _draw_or_blank(panels["errors"], draw_error, row.truth, row.network, pixel_size)

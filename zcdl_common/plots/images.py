@@ -187,7 +187,7 @@ def scale_bar(axes: Axes, width: int, pixel_size: PixelSize) -> float | None:
     if pixel_size is None or not pixel_size[-1] > 0:
         return None
     from matplotlib.font_manager import FontProperties
-    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ignore[import-untyped]
 
     length = round_length(0.25 * width * pixel_size[-1])
     thick = 0.02 * abs(axes.get_ylim()[0] - axes.get_ylim()[1])

@@ -32,6 +32,7 @@ nav a { margin-right: 1rem; white-space: nowrap; }
 .note.verdict b { font-size: .95rem; text-transform: none; color: #004d78; margin-bottom: .2rem; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; line-height: 1.4; }
+.wide table { min-width: 40rem; }
 caption { text-align: left; caption-side: bottom; padding-top: .5rem; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid #e3e7ea; }
 thead th { border-bottom: 2px solid #b9c2c8; vertical-align: bottom; }
@@ -115,9 +116,10 @@ def _table(table: Table) -> str:
         + "</tr>"
         for row in table.rows
     )
+    scroll = "scroll wide" if len(table.columns) > 3 else "scroll"
     caption = f"<caption>{_escape(table.caption)}</caption>" if table.caption else ""
     return (
-        f'<div class="scroll"><table>{caption}<colgroup>{widths}</colgroup>\n'
+        f'<div class="{scroll}"><table>{caption}<colgroup>{widths}</colgroup>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
     )
 

@@ -115,6 +115,9 @@ def _judged(record: Record) -> str:
 
 
 def _methods(record: Record) -> list[Block]:
+    if not record.losses:
+        text = "This text is written once the network is trained. Run section 5 (Train)."
+        return [Heading("Methods, ready to paste"), Note(text, "todo", "Still missing")]
     known = f"Numbers in brackets refer to the citations at the end (1 to {len(references(record))})."
     add = (
         "This text knows only the computer's part. Add what it cannot know: sample, staining, microscope, "

@@ -54,15 +54,14 @@ def shrink(data: bytes, caption: str, alt: str) -> Picture:
     from PIL import Image
 
     with Image.open(BytesIO(data)) as opened:
-        image = opened.convert("RGBA")
-    page = Image.new("RGB", image.size, "white")
-    page.paste(image, mask=image.getchannel("A"))
+        image = opened.convert("RGBA")  # matplotlib's figures have an alpha channel, a JPEG cannot
+        page = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     if page.width > MOST_PIXELS:
         page = page.resize((MOST_PIXELS, max(1, round(page.height * MOST_PIXELS / page.width))))
         data = _encode(page, "PNG")
     if len(data) > MOST_BYTES:
         # 4:4:4: thin coloured outlines are the point of these pictures
-        data = min(data, _encode(page, "JPEG", quality=85, subsampling=0, optimize=True), key=len)
+        data = min(data, _encode(page, "JPEG", quality=85, subsampling=0), key=len)
     return Picture(data, caption, alt, page.size)
 
 
