@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 import re
 import shutil
 import stat
@@ -169,7 +170,9 @@ def _cache(archive: Path) -> Path:
     mark = hashlib.sha256(f"{archive.resolve()}|{facts.st_size}|{facts.st_mtime_ns}".encode()).hexdigest()[
         :16
     ]
-    return Path(tempfile.gettempdir()) / "zcdl_unpacked" / mark / archive.stem
+    # each user has an own folder: on a shared computer another's cannot be written to
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
+    return Path(tempfile.gettempdir()) / f"zcdl_unpacked_{user}" / mark / archive.stem
 
 
 def _only_folder(folder: Path) -> Path:

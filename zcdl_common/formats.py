@@ -23,6 +23,27 @@ VENDOR = (".czi", ".nd2", ".lif", ".oib", ".oif", ".ims", ".vsi")
 EXTENSIONS = (*TIFF, *PICTURES, ".npy", ".zarr", *VENDOR)
 READ = "TIFF, OME-TIFF, ImageJ TIFF (.tif, .tiff), .png, .jpg, .bmp, .npy and OME-Zarr (.zarr)"
 
+MICROMETRES = {
+    "m": 1e6,
+    "meter": 1e6,
+    "cm": 1e4,
+    "mm": 1e3,
+    "millimeter": 1e3,
+    "µm": 1.0,
+    "μm": 1.0,
+    "um": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "micrometre": 1.0,
+    "nm": 1e-3,
+    "nanometer": 1e-3,
+    "Å": 1e-4,
+    "angstrom": 1e-4,
+    "inch": 25400.0,
+}
+"""Length of a unit, as OME, ImageJ and OME-Zarr spell it, in micrometres."""
+
 _VENDOR_PLUGIN = {
     ".czi": "bioio-czi",
     ".nd2": "bioio-nd2",

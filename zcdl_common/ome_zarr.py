@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from zcdl_common.errors import DataError
-from zcdl_common.formats import Source
+from zcdl_common.formats import MICROMETRES, Source
 from zcdl_common.task import Array
 
 _KIND = {"T": "time", "C": "channel"}
 _CHUNK = {"T": 1, "C": 1, "Z": 16, "Y": 512, "X": 512}
 """Largest chunk along each axis, in pixels."""
-_UNITS = {"meter": 1e6, "millimeter": 1e3, "micrometer": 1.0, "nanometer": 1e-3, "angstrom": 1e-4}
 
 
 def zarr_source(path: Path) -> Source:
@@ -51,7 +50,7 @@ def zarr_source(path: Path) -> Source:
     axes = [a if isinstance(a, dict) else {"name": a} for a in multiscale.get("axes", ())]
     letters = "".join(str(a["name"])[0].upper() for a in axes) or "TCZYX"[-array.ndim :]
     scale = _scale(dataset, array.ndim) * _scale(multiscale, array.ndim)
-    units = [_UNITS.get(a.get("unit", ""), 0.0) for a in axes] or [0.0] * array.ndim
+    units = [MICROMETRES.get(a.get("unit", ""), 0.0) for a in axes] or [0.0] * array.ndim
     size = {a: float(s * u) for a, s, u in zip(letters, scale, units, strict=True) if a in "ZYX" and u}
     channels = attributes.get("omero", {}).get("channels", ())
     names = tuple(str(c.get("label", "")) for c in channels)

@@ -17,7 +17,7 @@ import tifffile
 
 from zcdl_common.axes import obvious_colour
 from zcdl_common.errors import DataError
-from zcdl_common.formats import Source
+from zcdl_common.formats import MICROMETRES, Source
 from zcdl_common.mapped import Mapped
 from zcdl_common.task import Array
 
@@ -26,27 +26,6 @@ _DAMAGE = re.compile(
     r"|is missing \d+|missing files|failed to re(ad|shape)|incompletely"
 )
 """What tifffile logs where it goes on with fewer or blank planes."""
-
-MICROMETRES = {
-    "m": 1e6,
-    "meter": 1e6,
-    "cm": 1e4,
-    "mm": 1e3,
-    "millimeter": 1e3,
-    "µm": 1.0,
-    "μm": 1.0,
-    "um": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "micrometre": 1.0,
-    "nm": 1e-3,
-    "nanometer": 1e-3,
-    "Å": 1e-4,
-    "angstrom": 1e-4,
-    "inch": 25400.0,
-}
-"""Length of a unit, as OME, ImageJ and OME-Zarr spell it, in micrometres."""
 
 
 def tiff_source(path: Path) -> Source:
