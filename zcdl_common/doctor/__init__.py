@@ -3,6 +3,6 @@
 from zcdl_common.doctor.examine import check
 from zcdl_common.doctor.findings import Finding, Report
 from zcdl_common.doctor.masks import Mask, measure_mask
-from zcdl_common.doctor.repair import repair, use_repaired
+from zcdl_common.doctor.repair import repair
 
-__all__ = ["Finding", "Mask", "Report", "check", "measure_mask", "repair", "use_repaired"]
+__all__ = ["Finding", "Mask", "Report", "check", "measure_mask", "repair"]

@@ -135,8 +135,8 @@ def _equal(one: Print, other: Print, separate_test: bool) -> Finding:
         "warning",
         "same-image-twice",
         files,
-        "two files have the same pixels. "
-        + ("" if separate_test or one.test else "One may be trained on and the other tested on. "),
+        "two files have the same pixels"
+        + ("." if separate_test or one.test else ": one may be trained on and the other tested on."),
         "Take one of them out of the folder.",
     )
 

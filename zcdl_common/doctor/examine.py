@@ -75,8 +75,20 @@ def check(
     findings += _set(looks, name, ndim, patch_size, getattr(config, "network", ""))
     classes = getattr(config, "masks_are", "auto") == "classes"
     findings += _annotations(looks, name, word, patch_size, classes)
+    if step > 1:
+        findings.append(_sampled(sum(look.read for look in looks), len(looks)))
     table = tuple(_row(look) for look in looks if look.read)
     return Report(tuple(dict.fromkeys(findings)), table, len(everything))
+
+
+def _sampled(read: int, total: int) -> Finding:
+    return Finding(
+        "note",
+        "sampled",
+        (),
+        f"{read} of the {total} images were read whole, evenly spaced; of the others only the headers.",
+        "Nothing. Problems of single files among the others come to light when they are used.",
+    )
 
 
 def _file_names(samples: Sequence[Sample]) -> list[str]:

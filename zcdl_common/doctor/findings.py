@@ -113,7 +113,7 @@ class Report:
     def summary(self) -> str:
         """How many images were read and what was found, in one line."""
         read = len(self.table)
-        images = counted(read, "image") if read >= self.total else f"{read} of {self.total} images (a sample)"
+        images = counted(read, "image") if read >= self.total else f"{read} of {self.total} images"
         if not self.findings:
             return f"{images} read: nothing to complain about."
         nouns = {"error": "problem", "warning": "warning", "note": "note"}

@@ -52,8 +52,8 @@ def check_missing(image: Array, file: str) -> Iterator[Finding]:
             "error",
             "missing-values",
             (file,),
-            f"{counted(missing, 'pixel')} of {image.size} are not a number (NaN) or infinite; one such "
-            "pixel is enough to spoil the training.",
+            f"{missing} of {image.size} values are not a number (NaN) or infinite; a single one is enough to "
+            "spoil the training.",
             "Save the image again without the processing step that made them (often a division by "
             "zero), or let Repair fill them from their neighbours.",
             "fill missing values",

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from zcdl_common.doctor.findings import Report
 from zcdl_common.doctor.masks import single_channel
-from zcdl_common.doctor.reading import channel_last
 from zcdl_common.files import write_text
-from zcdl_common.task import Array, Lazy, Sample
+from zcdl_common.images import ImageRef
+from zcdl_common.task import Array, Sample
 from zcdl_common.writers import write_image
 
 Side = Literal["source", "target"]
-_TABLE = "repaired.csv"
+TABLE = "repaired.csv"
+"""Which copy takes the place of which file: columns file, copy (inside the folder), done."""
 _ORDER = (
     "grey from equal channels",
     "numbers from colours",
@@ -31,14 +31,19 @@ _ORDER = (
 
 
 class _File(NamedTuple):
-    sample: Sample
+    path: Path
     side: Side
-    lazy: Lazy
-    copy: Path
+    ref: ImageRef
+    """The file alone: without region, frame or choice of channels."""
+    steps: list[str]
+    sample: Sample
 
 
 def repair(samples: Sequence[Sample], report: Report, folder: Path) -> list[str]:
     """Write a mended copy of every file for which `report` names a repair.
+
+    Files are mended whole, with all their frames, so that a copy can stand wherever its original
+    did. Copies that lie in `folder` already are mended in place.
 
     Parameters
     ----------
@@ -46,84 +51,96 @@ def repair(samples: Sequence[Sample], report: Report, folder: Path) -> list[str]
         Those that were checked, test images included.
     report : Report
     folder : Path
-        ``<run>/repaired``: gets ``source/``, ``target/`` and the table ``repaired.csv``.
+        Gets ``source/``, ``target/`` and the table ``repaired.csv``.
 
     Returns
     -------
     list of str
         What was done and where it lies, a line a file; also what could not be mended and why.
     """
-    todo = [(file, steps) for file in _files(samples, folder) if (steps := _steps(file.lazy, report))]
-    palette = _palette([file.lazy for file, steps in todo if "numbers from colours" in steps])
-    rows: list[tuple[str, ...]] = []
+    files = _files(samples, report)
+    table = _read_table(folder)
+    palette = _palette([file.ref for file in files if "numbers from colours" in file.steps])
     lines = []
-    for file, steps in todo:
-        path = str(file.lazy.path)
+    for file in files:
         try:
-            written = _mend(file, steps, palette)
+            frames = _frames(file.ref)
+            mended = [_mend(frame, file.steps, palette) for frame in frames]
+            if all(map(np.array_equal, frames, mended)):
+                continue
+            place = _write(_place(file, folder, table), mended, file)
         except Exception as error:
-            lines.append(f"{path}: could not be repaired ({error}).")
+            lines.append(f"{file.path}: could not be repaired ({error}).")
             continue
-        place = written.relative_to(folder).as_posix()
-        rows.append((file.sample.name, file.side, path, place, "; ".join(steps)))
-        lines.append(f"{path}: {', '.join(steps)} -> {written}")
-    if rows:
-        _write_table(folder, rows)
+        done = "; ".join(file.steps)
+        copy = place.relative_to(folder).as_posix()
+        original = next((row["file"] for row in table if folder / row["copy"] == file.path), str(file.path))
+        before = [row["done"] for row in table if row["file"] == original]
+        table = [row for row in table if row["file"] != original]
+        table.append({"file": original, "copy": copy, "done": "; ".join([*before, done])})
+        lines.append(f"{file.path}: {done} -> {place}")
+    if table:
+        _write_table(folder, table)
     return lines
 
 
-def _files(samples: Sequence[Sample], folder: Path) -> list[_File]:
-    """All files, and where a copy of each would lie; a training and a test image may have one name."""
-    used: Counter[str] = Counter()
-    files = []
+def _files(samples: Sequence[Sample], report: Report) -> list[_File]:
+    """Each file that needs something, once."""
+    files: dict[Path, _File] = {}
     for sample in samples:
-        sides: tuple[tuple[Side, Lazy | None], ...] = (("source", sample.source), ("target", sample.target))
-        for side, lazy in sides:
-            if lazy is None:
-                continue
-            name = f"{side}/{sample.name}"
-            used[name] += 1
-            number = "" if used[name] == 1 else f"_{used[name]}"
-            files.append(_File(sample, side, lazy, folder / f"{name}{number}.tif"))
-    return files
+        axes = str(getattr(sample.source, "axes", ""))
+        steps = _steps(sample.source.path, report)
+        for path in getattr(sample.source, "paths", (sample.source.path,)) if steps else ():
+            files.setdefault(path, _File(path, "source", ImageRef((path,), axes), steps, sample))
+        if sample.target is not None and (steps := _steps(sample.target.path, report)):
+            axes = str(getattr(sample.target, "axes", axes.replace("C", "").replace("S", "")))
+            path = sample.target.path
+            files.setdefault(path, _File(path, "target", ImageRef((path,), axes), steps, sample))
+    return list(files.values())
 
 
-def _mend(file: _File, steps: Sequence[str], palette: Array) -> Path:
-    spatial = np.asarray(file.sample.source.read()).ndim - 1
-    pixels = channel_last(np.asarray(file.lazy.read()), spatial)
-    for step in steps:
-        pixels = _apply(step, pixels, palette)
-    kept = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    numbered = bool({"numbers from colours", "number the objects"} & set(steps))
-    axes = "ZYXC"[4 - pixels.ndim :][: kept.ndim]
-    return write_image(file.copy, kept, axes, pixel_size=_pixel_size(file.sample.source), labels=numbered)
-
-
-def use_repaired(samples: Sequence[Sample], folder: Path) -> list[Sample]:
-    """The same samples, reading the mended copies in `folder` where there are any."""
-    from zcdl_common.images import ImageRef
-
-    copies = {(r["name"], r["side"], r["file"]): folder / r["copy"] for r in _read_table(folder)}
-    mended = []
-    for sample in samples:
-        changes: dict[str, Any] = {}
-        for file in _files([sample], folder):
-            copy = copies.get((sample.name, file.side, str(file.lazy.path)))
-            if copy is not None and copy.exists():
-                changes[file.side] = ImageRef((copy,))
-        mended.append(replace(sample, **changes))
-    return mended
-
-
-def _steps(lazy: Lazy, report: Report) -> list[str]:
-    path = str(lazy.path)
+def _steps(path: Path, report: Report) -> list[str]:
+    named = (str(path), f"{path} (")  # the second where a frame of the file was meant
     asked = {
         f.repair
         for f in report.repairable
         for file in f.files
-        if file == path or file.startswith(f"{path} (")
+        if file == named[0] or file.startswith(named[1])
     }
     return [step for step in _ORDER if step in asked]
+
+
+def _frames(ref: ImageRef) -> list[Array]:
+    """All time frames of a file, each (Z)YXC."""
+    n = ref.info().frames
+    return [replace(ref, frame=i if n > 1 else None).read() for i in range(n)]
+
+
+def _mend(pixels: Array, steps: Sequence[str], palette: Array) -> Array:
+    for step in steps:
+        pixels = _apply(step, pixels, palette)
+    return pixels
+
+
+def _place(file: _File, folder: Path, table: Sequence[dict[str, str]]) -> Path:
+    """Where the copy goes: a name of its own, since training and test images may share theirs."""
+    if folder in file.path.parents:
+        return file.path
+    taken = {row["copy"] for row in table if row["file"] != str(file.path)}
+    name = f"{file.side}/{file.ref.group}"
+    number = next(n for n in range(1, len(taken) + 2) if f"{name}{f'_{n}' * (n > 1)}.tif" not in taken)
+    return folder / f"{name}{f'_{number}' * (number > 1)}.tif"
+
+
+def _write(place: Path, frames: Sequence[Array], file: _File) -> Path:
+    axes = "ZYXC"[4 - frames[0].ndim :]
+    pixels = frames[0] if len(frames) == 1 else np.stack(frames)
+    axes = axes if len(frames) == 1 else "T" + axes
+    if pixels.shape[-1] == 1:
+        pixels, axes = pixels[..., 0], axes[:-1]
+    numbered = bool({"numbers from colours", "number the objects"} & set(file.steps))
+    info = getattr(file.sample.source, "info", file.ref.info)
+    return write_image(place, pixels, axes, pixel_size=info().pixel_size, labels=numbered)
 
 
 def _apply(step: str, pixels: Array, palette: Array) -> Array:
@@ -138,18 +155,16 @@ def _apply(step: str, pixels: Array, palette: Array) -> Array:
     return number_objects(pixels)
 
 
-def _palette(masks: Sequence[Lazy]) -> Array:
+def _palette(masks: Sequence[ImageRef]) -> Array:
     """All colours of all masks, so that one colour gets one number throughout; background first."""
-    if not masks:
+    counts: dict[tuple[int, ...], int] = {}
+    for pixels in (frame for mask in masks for frame in _frames(mask)):
+        colours, numbers = np.unique(pixels[..., :3].reshape(-1, 3), axis=0, return_counts=True)
+        for colour, number in zip(map(tuple, colours.tolist()), numbers.tolist(), strict=True):
+            counts[colour] = counts.get(colour, 0) + number
+    if not counts:
         return np.zeros((0, 3), np.uint8)
-    counts: Counter[tuple[int, ...]] = Counter()
-    for lazy in masks:
-        colours, numbers = np.unique(
-            np.asarray(lazy.read())[..., :3].reshape(-1, 3), axis=0, return_counts=True
-        )
-        counts.update(dict(zip(map(tuple, colours.tolist()), numbers.tolist(), strict=True)))
-    black = (0, 0, 0)
-    background = black if black in counts else counts.most_common(1)[0][0]
+    background = (0, 0, 0) if (0, 0, 0) in counts else max(counts, key=counts.__getitem__)
     return np.asarray([background, *sorted(c for c in counts if c != background)])
 
 
@@ -207,25 +222,16 @@ def _close_rim(plane: Array) -> None:
     plane[y[known], x[known]] = np.nanmedian(around[:, known], axis=0)
 
 
-def _pixel_size(lazy: Lazy) -> Sequence[float] | None:
-    info = getattr(lazy, "info", None)
-    return info().pixel_size if info is not None else None
-
-
 def _read_table(folder: Path) -> list[dict[str, str]]:
-    table = folder / _TABLE
-    if not table.exists():
+    if not (folder / TABLE).exists():
         return []
-    with table.open(encoding="utf-8", newline="") as stream:
+    with (folder / TABLE).open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
-def _write_table(folder: Path, rows: Sequence[tuple[str, ...]]) -> None:
-    """Add `rows` to what earlier repairs wrote; the latest word on a file counts."""
-    table = {(r["name"], r["side"], r["file"]): tuple(r.values()) for r in _read_table(folder)}
-    table |= {row[:3]: row for row in rows}  # type: ignore[misc]
+def _write_table(folder: Path, rows: Sequence[dict[str, str]]) -> None:
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(("name", "side", "file", "copy", "done"))
-    writer.writerows(table.values())
-    write_text(folder / _TABLE, text.getvalue())
+    writer = csv.DictWriter(text, ("file", "copy", "done"))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / TABLE, text.getvalue())

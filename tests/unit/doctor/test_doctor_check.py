@@ -168,7 +168,8 @@ def test_large_sets_are_sampled_and_the_number_is_said(folder, monkeypatch, cell
     image, labels = cells(30)
     folder.add("small.tif", image, (labels > 0)[:90].astype(np.uint8) * 255)  # not read, its header is
     report = check(folder.samples, task="segment")
-    assert len(report.table) == 3 and "3 of 7 images (a sample)" in report.summary()
+    assert len(report.table) == 3 and "3 of 7 images" in report.summary()
+    assert "3 of the 7 images were read whole" in of(report, "sampled").reason
     assert [f.code for f in report.errors] == ["different-sizes"]
 
 

@@ -16,7 +16,7 @@ def test_one_nan_or_infinity_is_an_error_with_a_repair():
         image[3, 4] = value
         (finding,) = intensities.check_missing(image, "f")
         assert finding.severity == "error" and finding.repair == "fill missing values"
-        assert finding.reason.startswith("1 pixel of 2000")
+        assert finding.reason.startswith("1 of 2000 values")
     assert not list(intensities.check_missing(GREY, "f"))
     assert not list(intensities.check_missing(GREY.astype(np.float32), "f"))
 

@@ -1,6 +1,9 @@
 """Mended copies."""
 
+import csv
 import hashlib
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +13,22 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from zcdl_common.doctor import check, repair, use_repaired
+from zcdl_common.doctor import check, repair
 from zcdl_common.doctor.repair import fill_missing, number_objects, two_values
 from zcdl_common.images import ImageRef
+from zcdl_common.task import Sample
+
+
+def with_copies(samples, folder):
+    """The same samples, reading copies where the table names some."""
+    table = folder / "repaired.csv"
+    rows = csv.DictReader(table.open(encoding="utf-8", newline="")) if table.exists() else ()
+    copies = {Path(row["file"]): folder / row["copy"] for row in rows}
+
+    def copy(ref):
+        return replace(ref, paths=tuple(copies.get(p, p) for p in ref.paths))
+
+    return [Sample(s.name, s.group, copy(s.source), s.target and copy(s.target)) for s in samples]
 
 
 def mend(folder, task, tmp_path):
@@ -21,7 +37,7 @@ def mend(folder, task, tmp_path):
     report = check(folder.samples, task=task)
     lines = repair(folder.samples, report, tmp_path / "run" / "repaired")
     assert {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in before} == before
-    mended = use_repaired(folder.samples, tmp_path / "run" / "repaired")
+    mended = with_copies(folder.samples, tmp_path / "run" / "repaired")
     return report, lines, mended
 
 
@@ -102,7 +118,7 @@ def test_equal_names_in_training_and_test_get_copies_of_their_own(tmp_path, new_
     report = check(train.samples, test=test.samples, task="instances")
     everything = train.samples + test.samples
     repair(everything, report, tmp_path / "repaired")
-    mended = use_repaired(everything, tmp_path / "repaired")
+    mended = with_copies(everything, tmp_path / "repaired")
     assert len({s.target.path for s in mended}) == 4
 
 
@@ -114,9 +130,9 @@ def test_a_second_repair_keeps_the_first(tmp_path, new_folder):
     pixels = image.read()[..., 0].astype(np.float32)
     pixels[0, 0] = np.nan
     tifffile.imwrite(image.path, pixels, metadata={"axes": "YX"})
-    again = use_repaired(folder.samples, where)
+    again = with_copies(folder.samples, where)
     repair(again, check(again, task="instances"), where)
-    mended = use_repaired(folder.samples, where)
+    mended = with_copies(folder.samples, where)
     assert all(
         where in p.parents for p in (mended[0].source.path, mended[0].target.path, mended[1].target.path)
     )
@@ -134,6 +150,39 @@ def test_nothing_to_repair_writes_nothing(tmp_path, new_folder):
     folder = new_folder(tmp_path / "data")
     _, lines, mended = mend(folder, "segment", tmp_path)
     assert lines == [] and mended == folder.samples and not (tmp_path / "run").exists()
+
+
+def test_movies_and_regions_are_mended_whole(tmp_path, cells):
+    movie = np.stack([cells(i)[0] for i in range(4)]).astype(np.float32)
+    movie[2, 5, 5] = np.nan
+    path = tmp_path / "movie.tif"
+    tifffile.imwrite(path, movie, imagej=True, metadata={"axes": "TYX"})
+    frames = [ImageRef((path,), frame=i) for i in range(4)]
+    parts = [Sample(f.name, f.group, f) for f in frames]
+    cut = frames[2].crop(((0, 40), (0, 96)))
+    parts.append(Sample("part", "movie", cut))
+    lines = repair(parts, check(parts, task="restore"), tmp_path / "repaired")
+    assert len(lines) == 1
+    mended = with_copies(parts, tmp_path / "repaired")
+    assert np.array_equal(mended[3].source.read(), parts[3].source.read())
+    assert np.isfinite(mended[2].source.read()).all()
+    assert np.array_equal(mended[4].source.read(), mended[2].source.read()[:40])
+
+
+def test_a_mended_copy_stands_for_an_original_of_several_channel_files(tmp_path, cells):
+    paths = []
+    for i, name in enumerate(("dapi", "actin")):
+        (tmp_path / name).mkdir()
+        image = cells(i)[0].astype(np.float32)
+        if name == "actin":
+            image[7, 7] = np.inf
+        paths.append(tmp_path / name / "a.tif")
+        tifffile.imwrite(paths[-1], image, metadata={"axes": "YX"})
+    samples = [Sample("a", "a", ImageRef(tuple(paths)))]
+    (line,) = repair(samples, check(samples, task="restore"), tmp_path / "repaired")
+    assert "actin" in line
+    mended = with_copies(samples, tmp_path / "repaired")[0].source.read()
+    assert np.isfinite(mended).all() and np.array_equal(mended[..., 0], samples[0].source.read()[..., 0])
 
 
 @given(hnp.arrays(np.uint8, (7, 9, 1), elements=st.integers(0, 2)))
