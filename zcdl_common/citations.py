@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-ZEROCOSTDL4MIC = "10.1038/s41467-021-22518-0"
-MODEL_ZOO = "10.1101/2022.06.07.495102"
 ZEROCOST = "10.1038/s41467-021-22518-0"
+MODEL_ZOO = "10.1101/2022.06.07.495102"
 
 CITATIONS = {
     "10.1007/978-3-319-24574-4_28": (
@@ -52,7 +51,7 @@ CITATIONS = {
         "Redmon J, Divvala S, Girshick R, Farhadi A (2016). You only look once: unified, real-time "
         "object detection. CVPR 2016, 779–788."
     ),
-    ZEROCOSTDL4MIC: (
+    ZEROCOST: (
         "von Chamier L, Laine RF, Jukkala J, et al. (2021). Democratising deep learning for "
         "microscopy with ZeroCostDL4Mic. Nature Communications 12, 2276."
     ),

@@ -357,7 +357,13 @@ def test_long_names_lose_their_middle():
 
 
 @pytest.mark.parametrize(
-    ("key", "label"), [("iou", "IoU"), ("iou_class_2", "IoU, class 2"), ("my_own_score", "my own score")]
+    ("key", "label"),
+    [
+        ("iou", "IoU"),
+        ("iou_255", "IoU, class 255"),
+        ("dice_0", "Dice, background"),
+        ("my_own_score", "my own score"),
+    ],
 )
 def test_scores_have_names(key, label):
     assert metric_label(key) == label

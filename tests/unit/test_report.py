@@ -449,6 +449,34 @@ def test_weights_of_the_last_epoch_are_named_where_they_are_used(tmp_path):
     assert "weights of the last epoch" in " ".join(methods(read_record(tmp_path)))
 
 
+def test_strips_of_one_image_are_not_called_images(tmp_path):
+    write_plan(tmp_path, n_images=6)
+    write_losses(tmp_path, epochs=3)
+    write_quality_control(tmp_path, n_images=2, pictures=False)
+    plan = yaml.safe_load((tmp_path / "plan.yaml").read_text(encoding="utf-8"))
+    note = "There is one image. It was divided into strips along Y."
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**plan, "split": note}), encoding="utf-8")
+    rows = [{"name": f"a_{r}", "file": "a.tif", "role": r} for r in ("train", "validation", "test")]
+    write_table(tmp_path / "data.csv", rows)
+    seen = page_of(tmp_path).seen
+    assert "1 strip for training, 1 for validation and 1 for testing" in seen
+    assert "tested on 2 strips" in seen and "come from one field of view" in seen
+    rows[2]["file"] = "another.tif"
+    write_table(tmp_path / "data.csv", rows)
+    seen = page_of(tmp_path).seen
+    assert "tested on 2 images" in seen and "come from one field of view" not in seen
+
+
+def test_scores_of_the_only_foreground_class_are_not_listed_twice(tmp_path):
+    write_quality_control(tmp_path, pictures=False)
+    path = tmp_path / "quality_control/summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    summary["metrics"] |= {"iou_255": summary["metrics"]["iou"], "iou_0": summary["metrics"]["dice"]}
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    seen = page_of(tmp_path).seen
+    assert "IoU, background" in seen and "class 255" not in seen
+
+
 def test_blocks_are_escaped_and_addresses_become_links():
     text = html(
         "a & b",

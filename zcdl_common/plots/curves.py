@@ -139,7 +139,7 @@ def threshold_curve(
     figure = style.new_figure(4.6, 2.9)
     axes = figure.subplots()
     colour = style.COLOURS["network"]
-    axes.plot(thresholds, iou, color=colour, lw=1.8, marker="o", markersize=3)
+    axes.plot(thresholds, iou, color=colour, lw=1.8, marker="o" if len(thresholds) < 30 else "", markersize=3)
     axes.axvline(chosen, color=style.COLOURS["best"], lw=1.4, linestyle="--")
     axes.annotate(
         f"chosen: {chosen:.2f}", (chosen, 0.04), xycoords=("data", "axes fraction"), fontsize=style.SMALL,

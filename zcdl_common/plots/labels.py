@@ -35,4 +35,6 @@ def metric_label(key: str) -> str:
         return METRIC_LABELS[key]
     family = next((known for known in METRIC_LABELS if key.startswith(f"{known}_")), "")
     rest = key[len(family) :].strip("_").replace("_", " ")
+    if rest.isdigit():
+        rest = "background" if int(rest) == 0 else f"class {rest}"
     return f"{METRIC_LABELS[family]}, {rest}" if family else key.replace("_", " ")

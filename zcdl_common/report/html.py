@@ -47,6 +47,8 @@ figcaption { margin-top: .5rem; max-width: 48rem; }
   h2, h3 { break-after: avoid; }
   figure, tr, .note { break-inside: avoid; }
   thead { display: table-header-group; }
+  .wide table { min-width: 0; font-size: 7.5pt; }
+  .wide th, .wide td { padding: .2rem .3rem; }
   .note, tbody tr:nth-child(even) { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   @page { margin: 18mm 16mm; }
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from zcdl_common.plots.comparison import METHODS
 from zcdl_common.plots.labels import LESS_IS_BETTER, metric_label
 from zcdl_common.report import words
-from zcdl_common.report.blocks import MOST_ROWS, Block, Heading, Listing, Note, Table
+from zcdl_common.report.blocks import MOST_ROWS, Block, Heading, Listing, Note, Table, Text
 from zcdl_common.report.pictures import from_figure, from_file
 from zcdl_common.report.record import Record
 from zcdl_common.report.terms import DEFINITIONS
@@ -33,7 +35,7 @@ def judgement(record: Record) -> list[Block]:
 
 def _means(record: Record) -> list[Block]:
     metrics, primary = record.summary.get("metrics") or {}, record.summary.get("primary")
-    keys = sorted(metrics, key=lambda key: key != primary)
+    keys = sorted((key for key in metrics if not _repeats(key, metrics)), key=lambda key: key != primary)
     if not keys:
         return []
     shown = [
@@ -53,15 +55,22 @@ def _means(record: Record) -> list[Block]:
         )
         for key in keys
     )
-    count = int(record.summary.get("n_images") or len(record.metrics))
-    caption = f"Means over {words.many(count, 'test image')}"
+    caption = f"Means over {words.many(record.n_tested, f'test {record.tested_unit}')}"
     if any("(" in cell for row in rows for cell in row[2:]):
         caption += "; in brackets the 95 % interval (bootstrap over images)"
     columns = ("Score", "Better is", *(titles[who] for who in shown))
     widths = (0.27, 0.13, *[0.6 / max(1, len(shown))] * len(shown))
     table = Table(columns, rows, f"{caption}.", widths, tuple(range(2, 2 + len(shown))))
+    how = str(record.summary.get("classical_description") or "")
+    about = [Text(f"Classical method: {how}")] if how else []
     meanings = tuple(f"{metric_label(key)}: {DEFINITIONS[key]}" for key in keys if key in DEFINITIONS)
-    return [table, *([Listing(meanings)] if meanings else [])]
+    return [table, *about, *([Listing(meanings)] if meanings else [])]
+
+
+def _repeats(key: str, metrics: dict[str, Any]) -> bool:
+    """Whether a score of one class says no more than the mean: there is but one foreground class."""
+    family, _, value = key.rpartition("_")
+    return value.isdigit() and family in metrics and metrics[family] == metrics[key]
 
 
 def _scores(record: Record) -> list[Block]:
@@ -120,15 +129,16 @@ def _title(key: str) -> str:
 
 def _limits(record: Record) -> list[str]:
     summary, found = record.summary, []
-    count = int(summary.get("n_images") or len(record.metrics))
+    count = record.n_tested
     if summary.get("verdict") == "unclear" or count < 6:
         found.append(
-            f"{words.many(count, 'test image')}: too few for a firm answer. "
+            f"{words.many(count, f'test {record.tested_unit}')}: too few for a firm answer. "
             "At least six independent ones are needed."
         )
-    split = summary.get("split") or (record.plan.get("split") if count < 6 else "")
-    if split:
-        found.append(str(split))
+    if record.tested_unit == "strip":
+        found.append(
+            "All strips come from one field of view: they share its cells, its staining and its focus."
+        )
     found.append(
         "The scores hold for images like these test images: the same sample, staining, microscope and "
         "magnification. Score some images again after any change."

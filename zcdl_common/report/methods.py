@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zcdl_common.citations import MODEL_ZOO, ZEROCOSTDL4MIC
+from zcdl_common.citations import MODEL_ZOO, ZEROCOST
 from zcdl_common.plots.labels import metric_label
 from zcdl_common.report import terms, words
 from zcdl_common.report.record import Record
@@ -14,7 +14,7 @@ from zcdl_common.report.record import Record
 def references(record: Record) -> list[str]:
     """DOIs in the order in which the text refers to them."""
     network = list(record.network.cite) if record.network else []
-    return [*network, ZEROCOSTDL4MIC, *([MODEL_ZOO] if record.exports else [])]
+    return [*network, ZEROCOST, *([MODEL_ZOO] if record.exports else [])]
 
 
 def methods(record: Record) -> list[str]:
@@ -37,7 +37,7 @@ def _network(record: Record) -> list[str]:
     with_package = _versions(record)
     return [
         f"{_article(record.title)} {record.title}{cite} was trained{purpose}{with_package}, in a notebook "
-        f"that follows the approach of ZeroCostDL4Mic [{cited.index(ZEROCOSTDL4MIC) + 1}].",
+        f"that follows the approach of ZeroCostDL4Mic [{cited.index(ZEROCOST) + 1}].",
         _architecture(record.config),
     ]
 
@@ -85,7 +85,9 @@ def _images(record: Record) -> list[str]:
     if facts.get("pixel_size"):
         shared.append(f"{unit[:-1]} size {words.size(map(float, facts['pixel_size']))} µm")
     about = f" ({', '.join(shared)})" if shared else ""
-    trained = f"{words.many(counts['train'], 'image')} for training, {counts['validation']} for validation"
+    trained = (
+        f"{words.many(counts['train'], record.unit)} for training, {counts['validation']} for validation"
+    )
     sentences = [f"The data set{about} was divided into {trained} and {counts['test']} for testing."]
     sentences.append(_sentence(str(record.plan.get("split") or "")))
     if record.network and facts:
@@ -222,7 +224,7 @@ def _evaluation(record: Record) -> list[str]:
         if name
         else ""
     )
-    count = words.many(int(summary.get("n_images") or len(record.metrics)), "image")
+    count = words.many(record.n_tested, record.tested_unit)
     keys = sorted(metrics, key=lambda key: key != summary.get("primary"))[:4]
     scores = "; ".join(filter(None, (_score(key, metrics[key]) for key in keys)))
     order = f", of the network against {name}" if name else ""

@@ -86,7 +86,9 @@ def _done(record: Record) -> list[Block]:
 
 def _counts(record: Record) -> str:
     roles = [(role, len(record.role(role))) for role in ("train", "validation", "test")]
-    return ", ".join(f"{count} {role}" for role, count in roles if count) + (" images" if record.data else "")
+    return ", ".join(f"{count} {role}" for role, count in roles if count) + (
+        f" {record.unit}s" if record.data else ""
+    )
 
 
 def _chosen(record: Record) -> str:
@@ -110,7 +112,7 @@ def _judged(record: Record) -> str:
         return ""
     key = str(record.summary.get("primary") or "")
     stats = (record.summary.get("metrics") or {}).get(key) or {}
-    count = words.many(int(record.summary.get("n_images") or len(record.metrics)), "test image")
+    count = words.many(record.n_tested, f"test {record.tested_unit}")
     return f"{count}, {metric_label(key)} {words.with_interval(stats.get('network'))}" if stats else count
 
 

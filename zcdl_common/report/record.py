@@ -49,6 +49,24 @@ class Record:
         """The network as people call it."""
         return self.network.title.split(":")[0] if self.network else self.name or "Network"
 
+    @property
+    def n_tested(self) -> int:
+        """Test images that were scored."""
+        return int(self.summary.get("n_images") or len(self.metrics))
+
+    @property
+    def unit(self) -> str:
+        """What the parts of the data set are: images, or strips of a single one."""
+        return "strip" if "strips" in str(self.plan.get("split") or "") else "image"
+
+    @property
+    def tested_unit(self) -> str:
+        """What was scored; beside a single training image there may be a folder of test images."""
+        shared = {row.get("file") for row in self.role("train")} & {
+            row.get("file") for row in self.role("test")
+        }
+        return self.unit if shared else "image"
+
     def role(self, role: str) -> Rows:
         """Rows of data.csv with one role."""
         return [row for row in self.data if row.get("role") == role]
