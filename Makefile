@@ -17,15 +17,15 @@ RUN := $(BIN)/python -m
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # pip says several lines a package, two hundred packages in all: keep a count, big downloads and what goes wrong.
-PIP := $(RUN) pip install --progress-bar off
-QUIETLY := 2>&1 | awk '/^Collecting/ {if (++n % 25 == 0) {print "  " n " packages"; fflush()}; next} \
+PIP := set -o pipefail; $(RUN) pip install --progress-bar off
+QUIETLY := 2>&1 | awk '/^(Collecting|Processing)/ {if (++n % 25 == 0) {print "  " n " packages"; fflush()}; next} \
 	/^ *Downloading/ {if (/[0-9][0-9][0-9.]* MB|GB/) {print; fflush()}; next} \
 	/^Installing collected/ {print "  unpacking, a minute or less"; fflush(); next} \
-	/^(Requirement|Looking in|Processing|Obtaining|Successfully|Building|Created|Ignoring|Using|WARNING: Location)/ {next} \
-	/^ +(Using|Preparing|Getting|Installing build|Checking if|Building|Created|Stored|Attempting|Found|Uninstalling|Successfully)/ {next} \
+	/^(Requirement|Looking in|Obtaining|Successfully|Building|Created|Ignoring|Using|WARNING: Location)/ {next} \
+	/^ +(Using|Preparing|Getting|Installing b|Checking if|Building|Created|Stored|Attempting|Found|Uninstalling|Successfully)/ {next} \
 	/^$$/ {next} {print; fflush()}'
 
-.PHONY: help setup demo test lab real lint types notebooks bench lock check-locks clean
+.PHONY: help setup demo test lab real lint types notebooks bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -81,7 +81,7 @@ real: setup ## long trainings on real images (ZCDL_REAL_DATA=folder)
 	@ZCDL_LONG=1 $(RUN) pytest tests -m long -s
 
 bench: setup ## measure against plain loops and other packages
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 # ---- generated files
 notebooks: setup ## build notebooks/*.ipynb from notebooks/src
