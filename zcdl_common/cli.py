@@ -115,7 +115,7 @@ def _list(args: argparse.Namespace) -> None:
         print(f"  {network.name:<12} {network.summary}")
     print("\nexample data sets (zcdl data NAME)")
     for row in datasets.table():
-        print(f"  {row['name']:<28} {row['kind']:<10} {', '.join(row['networks']):<20} {row['title']}")
+        print(f"  {row['name']:<28} {row['kind']:<10} {row['networks']:<20} {row['title']}")
 
 
 def _data(args: argparse.Namespace) -> None:

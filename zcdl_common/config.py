@@ -2,78 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from zcdl_common.errors import ConfigError
+from zcdl_common.parameter import FloatTuple, FolderText, IntTuple, Names, Section, explain, facts_of, setting
 
 FORMAT = 1
 """Version of the layout of config.yaml; older ones always open (`_upgrade`)."""
-
-Section = Literal["images", "settings", "augmentation", "weights", "training", "use", "export"]
-
-
-def setting(
-    default: Any,
-    *,
-    section: Section,
-    label: str,
-    use: bool = False,
-    more: bool = False,
-    **limits: Any,
-) -> Any:
-    """Declare a parameter.
-
-    ``use`` marks parameters that do not identify a training run (they may change afterwards);
-    ``more`` folds the field under "More settings". A default of None means automatic: the plan
-    fills it from the data and says why.
-    """
-    extra: dict[str, Any] = {"section": section, "label": label, "use": use, "more": more}
-    return Field(default, json_schema_extra=extra, **limits)
-
-
-def clean_path(value: Any) -> Any:
-    """A path as people paste it: quotes, spaces around it and ``file://`` fall away."""
-    if isinstance(value, Path):
-        return str(value)
-    if not isinstance(value, str):
-        return value
-    value = value.strip().removeprefix("file://")
-    while len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        value = value[1:-1].strip()
-    return value
-
-
-def split_list(value: Any) -> Any:
-    """``"256, 256"``, ``"256 x 256"`` and ``[256, 256]`` are one thing; "" means automatic."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return (value,)
-    if isinstance(value, str):
-        parts = [p for p in re.split(r"[\s,;x×()\[\]]+", value.strip()) if p]
-        return tuple(parts) or None
-    return value
-
-
-def split_names(value: Any) -> Any:
-    """Comma-separated names or numbers; names may hold spaces."""
-    if isinstance(value, str):
-        return tuple(p.strip() for p in value.split(",") if p.strip()) or None
-    if isinstance(value, list | tuple):
-        return tuple(str(v) for v in value) or None
-    return (str(value),) if isinstance(value, int) else value
-
-
-FolderText = Annotated[str, BeforeValidator(clean_path)]
-IntTuple = Annotated[tuple[int, ...], BeforeValidator(split_list)]
-FloatTuple = Annotated[tuple[float, ...], BeforeValidator(split_list)]
-Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
 
 
 class Config(BaseModel):
@@ -187,7 +128,7 @@ class Config(BaseModel):
         try:
             return cls.model_validate(filled)
         except ValidationError as error:
-            raise ConfigError(_explain(cls, error)) from None
+            raise ConfigError(explain(cls, error)) from None
 
     def changed(self, **values: Any) -> Self:
         """A checked copy with other values."""
@@ -195,8 +136,6 @@ class Config(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write the parameters as YAML that `read` and ``ZCDL_PARAMS`` take."""
-        from zcdl_common.files import write_text
-
         record = {"format": FORMAT, "network": self.network, **self.model_dump(mode="json")}
         write_text(path, yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
 
@@ -238,13 +177,6 @@ class Config(BaseModel):
         ]
 
 
-def facts_of(field: FieldInfo) -> dict[str, Any]:
-    """Section, label and marks of a parameter, as `setting` recorded them."""
-    extra = field.json_schema_extra
-    assert isinstance(extra, dict)
-    return extra
-
-
 def read_params(path: Path, network: str = "") -> dict[str, Any]:
     """Parameters from a YAML file, a config.yaml of any format version included.
 
@@ -279,48 +211,3 @@ def _upgrade(record: dict[str, Any], path: Path) -> dict[str, Any]:
             "Update it with: pip install --upgrade zcdl-common"
         )
     return record
-
-
-_MESSAGES = {
-    "int_parsing": "a whole number is needed",
-    "int_from_float": "a whole number is needed",
-    "int_type": "a whole number is needed",
-    "float_parsing": "a number is needed",
-    "float_type": "a number is needed",
-    "bool_parsing": "true or false is needed",
-    "bool_type": "true or false is needed",
-    "string_type": "text is needed",
-    "tuple_type": "a list of numbers such as 256, 256 is needed",
-    "greater_than": "it must be more than {gt}",
-    "greater_than_equal": "it must be {ge} or more",
-    "less_than": "it must be less than {lt}",
-    "less_than_equal": "it must be {le} or less",
-}
-
-
-def _explain(cls: type[Config], error: ValidationError) -> str:
-    lines = []
-    for item in error.errors():
-        name = str(item["loc"][0]) if item["loc"] else ""
-        found = item.get("input")
-        if item["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0.6)
-            hint = f"did you mean '{close[0]}'?" if close else "see the list in section 3"
-            lines.append(f"{name}: no such parameter; {hint}")
-            continue
-        if item["type"] == "literal_error":
-            choices = ", ".join(map(repr, choices_of(cls.model_fields[name])))
-            reason = f"choose one of {choices}"
-        elif item["type"] == "value_error":
-            reason = str(item["ctx"]["error"])
-        else:
-            reason = _MESSAGES.get(item["type"], item["msg"]).format(**item.get("ctx", {}))
-        lines.append(f"{name} = {found!r}: {reason}" if name else reason)
-    lines = list(dict.fromkeys(lines))
-    noun = "parameter" if len(lines) == 1 else "parameters"
-    return f"{len(lines)} {noun} cannot be used:\n" + "\n".join(f"  - {line}" for line in lines)
-
-
-def choices_of(field: FieldInfo) -> tuple[Any, ...]:
-    """What a ``Literal`` parameter may be; empty for others."""
-    return get_args(field.annotation) if "Literal" in str(field.annotation) else ()

@@ -17,7 +17,7 @@ from zcdl_common.folders import find_files
 from zcdl_common.images import ImageRef, find_images
 from zcdl_common.network import Network
 from zcdl_common.pairs import Pairing, group_of, pair
-from zcdl_common.rois import is_roi_file, read_rois
+from zcdl_common.rois import ENDINGS, is_roi_file, read_rois
 from zcdl_common.task import Array, Facts, Sample, Split, resolve
 
 
@@ -34,7 +34,7 @@ class Mask:
             axes = self.image.axes.replace("C", "").replace("S", "")
             return replace(self.image, paths=(self.path,), axes=axes, channels=None, pixel_size=None).read()
         whole = replace(self.image, region=None)
-        labels = read_rois(self.path, whole.info().shape).labels
+        labels = read_rois(self.path, whole.info().shape, whole.frame).labels
         region = self.image.region or tuple((0, n) for n in labels.shape)
         return labels[tuple(slice(a, b) for a, b in region)]
 
@@ -133,8 +133,9 @@ def _samples(
         pixel_size=config.pixel_size,
         problems=problems,
     )
-    pairing = pair(sources, find_files(target, prefix + "target") if target else [])
     is_mask = network.task.name in ("segment", "instances")
+    targets = find_files(target, prefix + "target", also=ENDINGS if is_mask else ()) if target else []
+    pairing = pair(sources, targets)
     mended = repaired_copies(config.repaired)
     samples = []
     for image, path in pairing.pairs:

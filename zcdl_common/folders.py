@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from zcdl_common.config import clean_path
 from zcdl_common.errors import DataError
 from zcdl_common.formats import EXTENSIONS, READ, is_image
+from zcdl_common.parameter import clean_path
 
 _DOUBLE = (".ome.tif", ".ome.tiff", ".ome.zarr", ".ome.btf")
 _COMPANIONS = (".zip", ".roi", ".geojson", ".json", ".csv", ".xml", ".txt")

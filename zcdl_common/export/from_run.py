@@ -169,5 +169,5 @@ def evaluations(run: Run, summary: dict[str, Any]) -> Sequence[dict[str, Any]]:
         for name, values in summary["metrics"].items()
         if name in ("iou", "dice", "precision", "recall") and values["network"]["mean"] is not None
     }
-    address = getattr(entry, "url", "") or f"https://doi.org/{entry.doi}"
+    address = entry.files[0].url if entry.files else f"https://doi.org/{entry.doi}"
     return (evaluation(run.example, address, summary["n_images"], scores, summary["sentence"]),)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Literal
 
-from zcdl_common.config import Config, FloatTuple, setting
+from zcdl_common.config import Config
 from zcdl_common.errors import ConfigError
 from zcdl_common.network import Best, Network, Plan
 from zcdl_common.networks.plans import fill, multiples, patch_within, poolings, smallest
 from zcdl_common.networks.tasks import SEGMENT
+from zcdl_common.parameter import FloatTuple, setting
 from zcdl_common.scales import Percentile
 from zcdl_common.task import Facts
 

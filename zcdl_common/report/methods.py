@@ -135,7 +135,7 @@ def _augmentation(record: Record) -> str:
 
 def section_labels(record: Record, section: Any) -> dict[str, str]:
     """Parameters of one section of the form, with their labels."""
-    from zcdl_common.config import facts_of
+    from zcdl_common.parameter import facts_of
 
     fields = record.network.Config.fields(section) if record.network else {}
     return {name: str(facts_of(field)["label"]) for name, field in fields.items()}
