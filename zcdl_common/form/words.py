@@ -1,0 +1,45 @@
+"""Parameters as people read and type them: in a field, and on a command line."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from zcdl_common.config import Config
+
+
+def value_text(value: Any) -> str:
+    """A value as it stands in a field: ``128 x 128``, ``0.001``, ``dapi, actin``; None is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        whole = all(isinstance(v, int) for v in value)
+        return (" x " if whole else ", ").join(map(value_text, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def command_line(config: type[Config], params: Mapping[str, Any]) -> str:
+    """The ``zcdl run`` line that does the same as a notebook with `params`, quoted for the shell.
+
+    Only what differs from the defaults is named.
+    """
+    chosen = config.parse(params)
+    plain = chosen.model_dump(mode="json")
+    pairs = [
+        f"{name}={_yaml(plain[name])}"
+        for name, field in config.fields().items()
+        if name in params and getattr(chosen, name) != field.default
+    ]
+    words = ["zcdl", "run", config.network, *(["--set", *pairs] if pairs else [])]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def _yaml(value: Any) -> str:
+    # the command line reads values as YAML: a run named "2024" must not become a number
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"))
+    return text.removesuffix("\n").removesuffix("\n...")
