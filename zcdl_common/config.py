@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from zcdl_common.errors import ConfigError
+from zcdl_common.files import write_text
 from zcdl_common.parameter import FloatTuple, FolderText, IntTuple, Names, Section, explain, facts_of, setting
 
 FORMAT = 1

@@ -94,6 +94,7 @@ _MESSAGES = {
 
 
 def explain(cls: type[BaseModel], error: ValidationError) -> str:
+    """Every wrong parameter in a line: what was found, and what would do."""
     lines = []
     for item in error.errors():
         name = str(item["loc"][0]) if item["loc"] else ""
