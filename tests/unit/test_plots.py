@@ -285,6 +285,18 @@ def test_the_best_epoch_is_marked_and_log_and_rate_have_their_panels():
     np.testing.assert_allclose(line.get_ydata(), [row["loss"] for row in LOSSES])
 
 
+def test_a_logarithmic_axis_over_a_narrow_range_has_several_numbers():
+    table = [{**row, "loss": 1 + row["epoch"] / 50, "val_loss": 1.1} for row in LOSSES]
+    figure = plots.losses(table)
+    figure.canvas.draw()
+    low, high = figure.axes[1].get_ylim()
+    assert sum(low <= tick <= high for tick in figure.axes[1].get_yticks()) >= 3
+
+
+def test_the_chosen_threshold_is_named():
+    assert any("0.45" in text for text in texts(plots.threshold_curve([0, 1], [0.2, 0.3], 0.45)))
+
+
 def test_losses_below_zero_get_no_logarithmic_panel():
     table = [{**row, "loss": -row["loss"]} for row in LOSSES]
     assert all(axes.get_yscale() == "linear" for axes in plots.losses(table).axes)

@@ -141,15 +141,9 @@ def threshold_curve(
     colour = style.COLOURS["network"]
     axes.plot(thresholds, iou, color=colour, lw=1.8, marker="o" if len(thresholds) < 30 else "", markersize=3)
     axes.axvline(chosen, color=style.COLOURS["best"], lw=1.4, linestyle="--")
-    axes.annotate(
-        f"chosen: {chosen:.2f}", (chosen, 0.04), xycoords=("data", "axes fraction"), fontsize=style.SMALL,
-        xytext=(5 if chosen < 0.6 else -5, 0), textcoords="offset points",
-        ha="left" if chosen < 0.6 else "right", color=style.INK,
-    )  # fmt: skip
     axes.set_xlim(0, 1)
-    style.tidy(
-        axes, "threshold on the probability", metric_label(metric), "Threshold, chosen on validation images"
-    )
+    title = f"Threshold {chosen:.2f}, chosen on validation images"
+    style.tidy(axes, "threshold on the probability", metric_label(metric), title)
     return figure
 
 

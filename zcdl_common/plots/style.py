@@ -98,10 +98,14 @@ def tidy(axes: Axes, x: str = "", y: str = "", title: str = "") -> None:
 
 def plain_ticks(axes: Axes) -> None:
     """Write 0.05 and not 5 x 10^-2 along a logarithmic axis, and not so often that it crowds."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     if axes.get_yscale() == "log":
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+        low, high = axes.get_ylim()
+        narrow = high < 5 * low  # where 1, 2, 5 would leave a single number
+        axes.yaxis.set_major_locator(
+            MaxNLocator(5) if narrow else LogLocator(subs=(1.0, 2.0, 5.0), numticks=12)
+        )
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
 

@@ -91,9 +91,8 @@ def _images(record: Record) -> list[Block]:
     if not known:
         return []
     main = [prefix + primary for prefix in reversed(METHODS.values()) if prefix + primary in known]
-    columns = (
-        main + [key for key in known if key not in main and not key.startswith(("classical_", "input_"))]
-    )[:6]
+    others = [key for key in known if key not in main and not key.startswith(("classical_", "input_"))]
+    columns = (main + [key for key in others if not key.rpartition("_")[2].isdigit()])[:6]
     rows = sorted(record.metrics, key=lambda row: _badness(row, primary))
     titles = tuple(_title(key) for key in columns)
     cells = tuple(
