@@ -102,37 +102,44 @@ class Budget(Quiet):
 class Lines(Quiet):
     """Progress as plain lines, at most one every few seconds."""
 
-    def __init__(self, every_seconds: float = 10.0):
-        self.every_seconds, self.last = every_seconds, 0.0
+    def __init__(self, budget_minutes: float | None = None, every_seconds: float = 10.0):
+        self.budget_minutes, self.every_seconds, self.last = budget_minutes, every_seconds, 0.0
 
     def step(self, moment: Moment) -> str | None:
         first_look = len(moment.history) == 0 and moment.step == min(10, moment.steps)
         if first_look or (moment.epoch == 1 and time.monotonic() - self.last > self.every_seconds):
             self.last = time.monotonic()
             text = f"epoch 1, step {moment.step} of {moment.steps}"
-            print(text + (f", about {time_text(remaining(moment))} to go" if first_look else ""), flush=True)
+            print(text + (f", about {self.to_go(moment)} to go" if first_look else ""), flush=True)
         return None
 
     def epoch(self, moment: Moment) -> str | None:
         if time.monotonic() - self.last > self.every_seconds or moment.epoch in (1, moment.epochs):
             self.last = time.monotonic()
-            print(line(moment), flush=True)
+            print(f"{line(moment)}  {self.to_go(moment)} to go", flush=True)
         return None
+
+    def to_go(self, moment: Moment) -> str:
+        """Time left."""
+        return time_text(remaining(moment, self.budget_minutes))
 
 
 def line(moment: Moment) -> str:
     """One epoch in a line."""
     row = moment.history[-1]
     scores = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k.startswith(("loss", "val_")))
-    return f"epoch {moment.epoch} of {moment.epochs}  {scores}  {time_text(remaining(moment))} to go"
+    return f"epoch {moment.epoch} of {moment.epochs}  {scores}"
 
 
-def remaining(moment: Moment) -> float:
-    """Seconds that the remaining epochs take at the pace so far."""
+def remaining(moment: Moment, budget_minutes: float | None = None) -> float:
+    """Seconds that the remaining epochs take at the pace so far, or that the time limit leaves."""
     if moment.history:
         recent = [row["seconds"] for row in moment.history[-5:]]
-        return (moment.epochs - len(moment.history)) * sum(recent) / len(recent)
-    return (moment.epochs * moment.steps / max(moment.step, 1) - 1) * (time.perf_counter() - moment.started)
+        left = (moment.epochs - len(moment.history)) * sum(recent) / len(recent)
+    else:
+        steps = moment.epochs * moment.steps
+        left = (steps / max(moment.step, 1) - 1) * (time.perf_counter() - moment.started)
+    return left if budget_minutes is None else max(0.0, min(left, 60 * budget_minutes - moment.seconds))
 
 
 def time_text(seconds: float) -> str:

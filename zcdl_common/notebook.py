@@ -11,6 +11,7 @@ from zcdl_common import networks, places, session, show
 from zcdl_common.config import Config, read_params
 from zcdl_common.data import Data, open_data
 from zcdl_common.errors import DataError, RunError
+from zcdl_common.parameter import Section
 from zcdl_common.run import Run, newest_runs, open_run
 from zcdl_common.session import Prepared
 
@@ -171,7 +172,7 @@ class Notebook:
             f"'model'.{hint}"
         )
 
-    def _form(self, *sections: str) -> None:
+    def _form(self, *sections: Section) -> None:
         if places.headless():
             return
         from zcdl_common.form import Form

@@ -17,6 +17,7 @@ from zcdl_common.errors import RunError
 from zcdl_common.files import replacing, write_text
 from zcdl_common.metrics import statistics
 from zcdl_common.network import Model
+from zcdl_common.plots import metric_label
 from zcdl_common.run import Run
 from zcdl_common.task import Array, Baseline, Prediction, Sample, resolve
 
@@ -128,7 +129,7 @@ def summarise(run: Run, table: pd.DataFrame, groups: list[str], baseline: Baseli
         table[primary].to_numpy(), table[f"classical_{primary}"].to_numpy(),
         margin=MARGIN, groups=groups, seed=seed,
     )  # fmt: skip
-    sentence = statistics.sentence(compared, primary.upper() if len(primary) < 4 else primary, baseline.name)
+    sentence = statistics.sentence(compared, metric_label(primary), baseline.name)
     if "strips" in run.split_note:
         sentence = "One field of view: this shows how it works, not how good it is. " + sentence
     return {

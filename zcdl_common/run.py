@@ -23,7 +23,7 @@ from zcdl_common.errors import RunError
 from zcdl_common.files import sha256, write_text
 from zcdl_common.fit import History
 from zcdl_common.network import Model, Network
-from zcdl_common.task import Facts, Sample
+from zcdl_common.task import Facts, Sample, resolve
 
 PACKAGES = """
     zcdl-common numpy scipy scikit-image scikit-learn pandas tifffile albumentations torch tensorflow
@@ -139,13 +139,17 @@ def open_run(folder: Path) -> Run:
     Raises
     ------
     RunError
-        The folder is no run.
+        The folder is no run, or a part of one.
     """
     folder = Path(folder)
     if not (folder / "config.yaml").exists():
         raise RunError(
             f"{folder} is no run folder: it has no config.yaml. Name a folder that section 5 (Train) made, "
             "for example zcdl_runs/my_run."
+        )
+    if not (folder / "plan.yaml").exists():
+        raise RunError(
+            f"{folder} lacks plan.yaml, so it is only a part of a run. Copy the whole folder again, or train anew."
         )
     params = read_params(folder / "config.yaml")
     name = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")).get("network", "")
@@ -180,6 +184,8 @@ def place(results: Path, name: str, network: Network, config: Config, data: Data
         The name is in use for a training with other parameters or images.
     """
     base = name or f"{network.name}_{datetime.date.today():%Y-%m-%d}"
+    if results.exists() and not results.is_dir():
+        raise RunError(f"results = {results} is a file. Name a folder in which runs are kept.")
     n = 1
     while True:
         folder = results / (base if n == 1 else f"{base}_{n}")
@@ -247,6 +253,8 @@ def environment(device: str) -> str:
         f"cores: {os.cpu_count()}",
         f"device: {device}",
     ]
+    if device == "gpu":
+        lines.append(f"gpu: {resolve('zcdl_common.models._torch:device_name')()}")
     for package in PACKAGES:
         try:
             lines.append(f"{package}: {version(package)}")

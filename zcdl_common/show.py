@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,14 +29,9 @@ if TYPE_CHECKING:
 COLOURS = {"good": "#0072B2", "note": "#595959", "warning": "#B35900", "error": "#A3133C"}
 
 
-def in_kernel() -> bool:
-    """Whether output goes to a notebook."""
-    return "ipykernel" in sys.modules
-
-
 def say() -> Callable[[str], None]:
     """A voice for progress: a line that replaces itself where someone looks, plain lines elsewhere."""
-    if places.headless() or not in_kernel():
+    if places.headless() or not places.in_kernel():
         return lambda text: print(text, flush=True)
     from IPython.display import display
 
@@ -58,7 +52,7 @@ def _box(text: str, kind: str) -> Any:
 
 def message(text: str, kind: str = "note") -> None:
     """One paragraph that must be seen."""
-    if in_kernel():
+    if places.in_kernel():
         from IPython.display import display
 
         display(_box(text, kind))
@@ -74,7 +68,7 @@ def table(rows: Sequence[dict[str, Any]], index: str | None = None) -> None:
         return
     frame = pd.DataFrame(rows)
     frame = frame.set_index(index) if index else frame
-    if not in_kernel():
+    if not places.in_kernel():
         print(frame.to_string(index=index is not None), flush=True)
         return
     from IPython.display import HTML, display
@@ -87,7 +81,7 @@ def table(rows: Sequence[dict[str, Any]], index: str | None = None) -> None:
 
 def figure(made: Figure) -> None:
     """A figure, where it can be seen."""
-    if in_kernel():
+    if places.in_kernel():
         from IPython.display import Image, display
 
         from zcdl_common.plots import png
@@ -219,7 +213,7 @@ def training_begins(run: Run, found: Data) -> None:
 def listeners(run: Run, found: Data) -> list[Listener]:
     """Progress: live curves and a live prediction for eyes, plain lines for a log."""
     if places.headless():
-        return [Lines()]
+        return [Lines(run.config.time_budget_minutes)]
     from zcdl_common.live import LiveView
 
     return [LiveView(run, found)]
@@ -257,7 +251,7 @@ def judged(run: Run, summary: dict[str, Any]) -> None:
 
     for name in ("examples", "worst", "scores", "threshold_curve"):
         path = run.quality_control / "figures" / f"{name}.png"
-        if path.exists() and in_kernel():
+        if path.exists() and places.in_kernel():
             display(Image(filename=str(path), alt=name, width=900))
     if summary["next"]:
         message("What next?\n" + "\n".join(f"- {step}" for step in summary["next"]))

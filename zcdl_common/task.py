@@ -133,7 +133,7 @@ class Task:
     error_maps: str
     """``(truth, prediction, facts) -> {suffix: Output}``: where a prediction is wrong, as images."""
     picture: str
-    """``(axes, source, target or prediction) -> None``: draws one image."""
+    """``(axes, source, target or prediction, pixel_size=None) -> None``: draws one image."""
     zoo_name: str = ""
     """The BioImage Model Zoo's word for it."""
     source_label: str = "images"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ def pick_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def device_name() -> str:
+    """Name of the GPU, for the record."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else pick_device().type
 
 
 def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
@@ -126,8 +132,10 @@ def make_optimiser(
 
 def save_weights(module: nn.Module, path: Path) -> None:
     """Write a state dict that ``torch.load(weights_only=True)`` reads."""
+    stream = io.BytesIO()  # torch's own writer hides a full disk behind an error of its own
+    torch.save({k: v.detach().cpu() for k, v in module.state_dict().items()}, stream)
     with replacing(path) as temporary:
-        torch.save({k: v.detach().cpu() for k, v in module.state_dict().items()}, temporary)
+        temporary.write_bytes(stream.getbuffer())
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
