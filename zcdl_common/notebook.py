@@ -22,6 +22,8 @@ class Notebook:
     def __init__(self, network: str):
         self.network = networks.get(network)
         self.params: dict[str, Any] = {}
+        self._last: dict[str, Any] = {}
+        """The parameters cell as it was when section 2 last ran."""
         self._data: tuple[dict[str, Any], Data] | None = None
         self._prepared: tuple[dict[str, Any], Prepared] | None = None
         self._run: Run | None = None
@@ -31,6 +33,7 @@ class Notebook:
         else:
             self._from_file = False
         places.mount_drive()
+        show.explain_missing_cell()
         show.start(self.network)
 
     @property
@@ -42,8 +45,11 @@ class Notebook:
 
     def images(self, params: Mapping[str, Any]) -> None:
         """Take the parameters of the cell above and show the form of this section."""
-        if not self._from_file:
-            self.params = dict(params)
+        if not self._from_file:  # what was typed into the form stays, unless the cell now says another thing
+            for name in self._last.keys() | params.keys():
+                if self._last.get(name) != params.get(name):
+                    self.params[name] = params.get(name)
+            self._last = dict(params)
         self.config  # noqa: B018 - wrong parameters are named here, not an hour later
         self._form("images")
 
@@ -80,9 +86,12 @@ class Notebook:
 
     def settings(self) -> None:
         """The training parameters, filled from the images, with the reason beside each value."""
-        prepared = self.prepared
-        self._form("settings", "augmentation", "training")
-        show.plan(prepared)
+        try:
+            self.prepared  # noqa: B018 - fills the automatic values of the form
+        finally:  # a value that does not fit the images is mended in the form, so that must be there
+            self._form("settings", "augmentation", "training")
+        if places.headless():  # the form says the same beside each field
+            show.plan(self.prepared)
 
     def preview(self) -> None:
         """Patches before and after augmentation, and how long training will take here."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from zcdl_common import places
 from zcdl_common.data import Data
+from zcdl_common.errors import RunError
 from zcdl_common.fit import Listener
 from zcdl_common.listeners import Lines, best_epoch, steps_text, time_text
 from zcdl_common.network import Network
@@ -87,6 +88,21 @@ def figure(made: Figure) -> None:
         from zcdl_common.plots import png
 
         display(Image(png(made), alt="figure", embed=True, width=int(made.get_figwidth() * 80)))
+
+
+def explain_missing_cell() -> None:
+    """Let a cell that needs ``params`` too early say which cell to run, instead of a stack trace."""
+    if places.headless():
+        return
+    from IPython import get_ipython
+
+    def explain(shell: Any, kind: Any, error: Any, trace: Any, tb_offset: Any = None) -> None:
+        if getattr(error, "name", "") == "params":
+            missing = RunError("The parameters are not known yet. Run the cell above first (Parameters).")
+            kind, error, trace = RunError, missing, None
+        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+
+    get_ipython().set_custom_exc((NameError,), explain)
 
 
 def start(network: Network) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from zcdl_common.form.browser import Browser
 from zcdl_common.form.words import value_text
 from zcdl_common.parameter import choices_of, clean_path
 
-LABEL_WIDTH, WIDTH = "230px", "520px"
+LABEL_WIDTH, WIDTH = "225px", "560px"
 
 Planned = Mapping[str, tuple[Any, str]]
 """Automatic value of a parameter, and its reason."""
@@ -56,12 +57,13 @@ class Field:
         self.config, self.name, self.params, self.planned = config, name, params, planned
         self.field = config.model_fields[name]
         self.changed = changed
-        self.note = widgets.HTML()
-        self.note.layout.min_width = "0"
+        # takes the rest of the row, and the next line where that is too narrow to read
+        self.note = widgets.HTML(layout=widgets.Layout(flex="1 1 280px", min_width="0", margin="2px 8px"))
         self.input = self._input(label, options or [(str(c), c) for c in choices_of(self.field)])
-        self.input.description_tooltip = self.help
-        if hasattr(self.input, "tooltip"):
-            self.input.tooltip = self.help
+        # ipywidgets 7 knows the one, 8 the other
+        setattr(
+            self.input, "tooltip" if self.input.has_trait("tooltip") else "description_tooltip", self.help
+        )
         self.refresh()
         self.input.observe(self._edited, "value")
         self.widget = self._row()
@@ -97,11 +99,16 @@ class Field:
             return widgets.Dropdown(description=label, options=options, value=options[0][1], **shape)
         if self.field.annotation is bool:
             return widgets.Checkbox(description=label, **shape)
+        return widgets.Text(description=label, placeholder=self._empty(), continuous_update=False, **shape)
+
+    def _empty(self) -> str:
+        """What an empty field means; help texts end with "empty: no limit." where that needs saying."""
         if self.planned is not None:
-            empty = f"automatic: {value_text(self.planned[0])}"
-        else:
-            empty = value_text(self.field.default) or ("automatic" if self.field.default is None else "")
-        return widgets.Text(description=label, placeholder=empty, continuous_update=False, **shape)
+            return f"automatic: {value_text(self.planned[0])}"
+        if self.field.default not in (None, ""):
+            return value_text(self.field.default)
+        meaning = re.search(r"empty: (.+?)\.?$", self.help)
+        return meaning[1] if meaning else "automatic" if self.field.default is None else ""
 
     def _row(self) -> Any:
         parts = [self.input, self.note]
@@ -134,16 +141,13 @@ class Field:
 
     def _say(self, problem: str = "") -> None:
         """Beside the field: what is wrong, else the automatic value and its reason, else the help."""
+        # opacity rather than a grey of its own: right in light and dark themes
+        text, style = self.help, "opacity:.75"
         if problem:
             kept = value_text(self._value())
-            text = f"{problem}. " + (f"Still used: {kept}." if kept else "It is not used.")
-            self.note.value = (
-                '<span role="alert" style="color:var(--jp-error-color1,#b3261e);line-height:1.35">'
-                f"<b>&#9888; {html.escape(text)}</b></span>"
-            )
-            return
-        text = self.help
-        if self.planned is not None and self._value() is None:
+            text = f"{problem}. Still used: {kept or self._empty() or 'nothing'}."
+            style = "color:var(--jp-error-color1,#b3261e);font-weight:bold"
+        elif self.planned is not None and self._value() is None:
             text = f"automatic: {value_text(self.planned[0])}, {self.planned[1]}"
-        # opacity rather than a grey of its own: right in light and dark themes
-        self.note.value = f'<span style="opacity:.75;line-height:1.35">{html.escape(text)}</span>'
+        sign, role = ("&#9888; ", ' role="alert"') if problem else ("", "")
+        self.note.value = f'<div{role} style="line-height:1.35;{style}">{sign}{html.escape(text)}</div>'

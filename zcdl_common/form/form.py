@@ -50,7 +50,9 @@ class Form:
         self.message = widgets.HTML()
         self.command = widgets.HTML()
         self.fields: dict[str, Field] = {}
-        visible, folded = [], []
+        self.folded: list[str] = []
+        visible: list[Any] = []
+        folded: list[Any] = []
         for section in sections:
             names = list(config.fields(section))
             shown = [n for n in names if not facts_of(config.model_fields[n])["more"]][:AT_MOST]
@@ -61,8 +63,8 @@ class Form:
                 )  # fmt: skip
             rest = [n for n in names if n not in shown]
             visible += self._block(HEADINGS[section], shown)
-            folded += self._block(HEADINGS[section], rest)
-            self.folded = getattr(self, "folded", []) + rest
+            folded += self._block(HEADINGS[section] if len(sections) > 1 else "", rest)
+            self.folded += rest
         self.more = widgets.Accordion(children=[widgets.VBox(folded)])
         self.more.selected_index = None
         self.widget = widgets.VBox(
@@ -86,7 +88,7 @@ class Form:
         if not names:
             return []
         title = widgets.HTML(f'<b style="font-size:110%">{html.escape(heading)}</b>')
-        return [title, *(self.fields[name].widget for name in names)]
+        return [*([title] if heading else []), *(self.fields[name].widget for name in names)]
 
     def _offers(self) -> list[Any]:
         rows = []
