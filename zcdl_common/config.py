@@ -12,7 +12,17 @@ from pydantic.fields import FieldInfo
 
 from zcdl_common.errors import ConfigError
 from zcdl_common.files import write_text
-from zcdl_common.parameter import FloatTuple, FolderText, IntTuple, Names, Section, explain, facts_of, setting
+from zcdl_common.parameter import (
+    FloatTuple,
+    FolderText,
+    IntTuple,
+    Names,
+    NameText,
+    Section,
+    explain,
+    facts_of,
+    setting,
+)
 
 FORMAT = 1
 """Version of the layout of config.yaml; older ones always open (`_upgrade`)."""
@@ -37,7 +47,7 @@ class Config(BaseModel):
     """Folder of the targets that belong to the test images."""
     results: FolderText = setting("", section="images", label="results folder", use=True)
     """Where runs are kept; empty: ./zcdl_runs, on Colab a folder on your Drive."""
-    name: str = setting("", section="images", label="name of this run", use=True)
+    name: NameText = setting("", section="images", label="name of this run", use=True)
     """Folder of this run inside the results folder; empty: network and date."""
     axes: str = setting("", section="images", label="axes", more=True)
     """Order of the axes where the files do not say, for example ZYX, TYX, YXC; empty: from the files."""
@@ -125,7 +135,8 @@ class Config(BaseModel):
         ConfigError
             Lists every parameter that cannot be used, what was found, and what would do.
         """
-        filled = {k: v for k, v in params.items() if v is not None and v != ""}
+        # an unknown name is an error, also an empty one
+        filled = {k: v for k, v in params.items() if k not in cls.model_fields or v not in (None, "")}
         try:
             return cls.model_validate(filled)
         except ValidationError as error:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 Section = Literal["images", "settings", "augmentation", "weights", "training", "use", "export"]
@@ -64,7 +64,18 @@ def split_names(value: Any) -> Any:
 
 
 FolderText = Annotated[str, BeforeValidator(clean_path)]
-IntTuple = Annotated[tuple[int, ...], BeforeValidator(split_list)]
+
+
+def plain_name(value: str) -> str:
+    """Refuse a name that would be a folder elsewhere, or that a system cannot write."""
+    if value in (".", "..") or re.search(r'[/\\:*?"<>|]', value):
+        raise ValueError("use letters, numbers, spaces, - and _, since a folder gets this name")
+    return value
+
+
+NameText = Annotated[str, AfterValidator(plain_name)]
+Size = Annotated[int, Field(ge=1)]
+IntTuple = Annotated[tuple[Size, ...], BeforeValidator(split_list)]
 FloatTuple = Annotated[tuple[float, ...], BeforeValidator(split_list)]
 Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
 

@@ -21,12 +21,15 @@ def on_colab() -> bool:
     )
 
 
+def in_kernel() -> bool:
+    """Whether output goes to a notebook; that ipykernel is loaded does not say so."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
 def headless() -> bool:
     """Whether nobody can click: parameters come from a file or the command line."""
-    return (
-        bool(os.environ.get("ZCDL_PARAMS") or os.environ.get("ZCDL_HEADLESS"))
-        or "ipykernel" not in sys.modules
-    )
+    return bool(os.environ.get("ZCDL_PARAMS") or os.environ.get("ZCDL_HEADLESS")) or not in_kernel()
 
 
 def mount_drive() -> bool:

@@ -149,7 +149,8 @@ def open_run(folder: Path) -> Run:
         )
     if not (folder / "plan.yaml").exists():
         raise RunError(
-            f"{folder} lacks plan.yaml, so it is only a part of a run. Copy the whole folder again, or train anew."
+            f"{folder} lacks plan.yaml, so it is only a part of a run. Copy the whole folder again, or "
+            "train anew."
         )
     params = read_params(folder / "config.yaml")
     name = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")).get("network", "")

@@ -21,18 +21,25 @@ def read_mask(sample: Sample) -> Array:
     Raises
     ------
     DataError
-        The mask has colours, or holds values that are no whole numbers.
+        The mask has colours or another size than its image, or holds values that are no whole numbers.
     """
     assert sample.target is not None
     mask = np.asarray(sample.target.read())
     name = sample.target.path.name
-    if mask.ndim == len(sample.source.read().shape):
+    size = _size(sample)
+    if mask.ndim == len(size) + 1:
         if mask.shape[-1] > 1 and np.ptp(mask, axis=-1).any():
             raise DataError(
                 f"The mask {name} is a colour picture. A mask needs one number a pixel. "
                 "Save it as 8-bit grey, or let section 2 repair a copy."
             )
         mask = mask[..., 0]
+    if mask.shape != size:
+        found, wanted = (" x ".join(map(str, shape)) for shape in (mask.shape, size))
+        raise DataError(
+            f"The mask {name} is {found} pixels, its image {sample.source.path.name} is {wanted}. Every "
+            "pixel of the image needs one of the mask. Export the mask again at the size of the image."
+        )
     if mask.dtype.kind == "f":
         if not np.isfinite(mask).all() or (mask != np.round(mask)).any():
             raise DataError(
@@ -41,6 +48,12 @@ def read_mask(sample: Sample) -> Array:
             )
         mask = mask.astype(np.int64)
     return mask.astype(np.int64) if mask.dtype == bool else mask
+
+
+def _size(sample: Sample) -> tuple[int, ...]:
+    """Size (Z)YX of the image, from its header where it is on disk."""
+    info = getattr(sample.source, "info", None)
+    return info().shape if info is not None else sample.source.read().shape[:-1]  # type: ignore[no-any-return]
 
 
 def class_image(sample: Sample, facts: Facts) -> Array:
@@ -90,8 +103,8 @@ def mask_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
     if len(counts) < 2:
         only = next(iter(counts), 0)
         raise DataError(
-            f"All masks hold one value only ({only}), so there is nothing to tell apart. "
-            "A mask needs 0 for background and another number where the structure is. Check the masks."
+            f"All masks in {_folder(samples)} hold one value only ({only}), so there is nothing to tell "
+            "apart. A mask needs 0 for background and another number where the structure is. Check the masks."
         )
     found = [v for v in counts if v != 0]
     looks_like_objects = len(found) > MOST_CLASSES or (regions > 2 and single > 0.9 * regions)
@@ -113,6 +126,11 @@ def mask_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
             "class_shares": {c: counts[c] / total for c in classes},
         },
     }
+
+
+def _folder(samples: Sequence[Sample]) -> str:
+    assert samples[0].target is not None
+    return str(samples[0].target.path.parent)
 
 
 def _connected(mask: Array, values: Array) -> tuple[int, int]:

@@ -75,11 +75,14 @@ def begin(prepared: Prepared) -> Run:
     ------
     RunError
         The name is in use for another training.
+    DataError
+        A target cannot be read.
     """
     config = prepared.config
     results = places.results_folder(config.results)
     folder, there = place(results, config.name, prepared.network, config, prepared.data)
     if there is None:
+        _read_held_out(prepared)
         return create(
             folder, prepared.network, prepared.planned, prepared.facts, prepared.reasons, prepared.data
         )
@@ -87,6 +90,13 @@ def begin(prepared: Prepared) -> Run:
     run = there.using(**may_change)
     run.config.write(run.folder / "config.yaml")
     return run
+
+
+def _read_held_out(prepared: Prepared) -> None:
+    """Read the targets that nothing has read yet: a bad one is told now, not after an hour of training."""
+    for sample in prepared.data.split.validation + prepared.data.split.test:
+        if sample.target is not None:
+            prepared.network.task.read_target(sample, prepared.facts)
 
 
 def train(run: Run, data: Data, show: Sequence[Listener] = ()) -> str:
@@ -123,9 +133,14 @@ def judge(run: Run, say: Say = print) -> dict[str, Any]:
     return qc.judge(run, data_of(run), say)
 
 
+READING = ("axes", "channels", "pixel_size")
+"""How files are read: new images may need another choice than the training images."""
+
+
 def with_use(run: Run, config: Config) -> Run:
     """The run with those parameters of `config` that may change after training."""
-    use = {n: v for n, v in config.given().items() if config.is_use(n) and n in type(run.config).model_fields}
+    known = type(run.config).model_fields
+    use = {n: v for n, v in config.given().items() if n in known and (n in READING or config.is_use(n))}
     return run.using(**use)
 
 

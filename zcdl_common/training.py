@@ -11,6 +11,7 @@ import numpy as np
 
 from zcdl_common import checkpoint, listeners, weights
 from zcdl_common.data import Data
+from zcdl_common.errors import RunError
 from zcdl_common.fit import History, Listener, Moment, fit, schedule
 from zcdl_common.network import Model
 from zcdl_common.patches import Memory, memory_for, prepare
@@ -94,6 +95,11 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
             history=history,
             listeners=[*keep, *stops, *show],
         )
+    except OSError as error:
+        raise RunError(
+            f"{run.folder} could not be written: {error.strerror or error}. Make room on that disk, then run "
+            "this cell again: training goes on from the last saved epoch."
+        ) from error
     except KeyboardInterrupt:
         if not history:  # not one whole epoch: keep what there is, so that something can be tried
             for which in ("last", "best"):

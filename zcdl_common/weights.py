@@ -22,7 +22,9 @@ def start(model: Model, config: Config) -> list[str]:
     state = read(config)
     left_out = model.start(state)
     own = [key for key in model.state() if key.startswith("module/")]
-    if len(left_out) >= len(own):
+    # vectors fit by chance; without a single kernel nothing was taken over
+    kernels = [key.split("/", 2)[-1] for key, value in model.state().items() if key in own and value.ndim > 1]
+    if set(kernels) <= set(left_out):
         raise RunError(
             f"None of the weights of {config.start_from} fit this network: it has another architecture, "
             "depth, number of filters or dimension. Set depth and filters as they were there, or train "

@@ -136,8 +136,13 @@ def as_run(package: Path, results: Path) -> Path:
     Raises
     ------
     ExportError
-        The package was made elsewhere and does not say how to use it here.
+        There is no such package, or it was made elsewhere and does not say how to use it here.
     """
+    if not zipfile.is_zipfile(package):
+        what = "is no zip, or a damaged one" if package.exists() else "does not exist"
+        raise ExportError(
+            f"model = {package}: this package {what}. Name a run folder, or the zip that section 8 wrote."
+        )
     with zipfile.ZipFile(package) as archive:
         names = set(archive.namelist())
         if not set(CARRIED.values()) <= names or "weights.pt" not in names:

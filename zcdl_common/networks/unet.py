@@ -92,6 +92,7 @@ def plan(config: UNetConfig, facts: Facts) -> Plan:
     ConfigError
         The patch does not fit the network or the images.
     """
+    _check_numbers(config, facts)
     gpu = facts.device == "gpu"
     sides = smallest(facts)
     limit = tuple(min(s, facts.extra.get("gap", s)) for s in sides)
@@ -160,14 +161,27 @@ def _patch_reason(patch: tuple[int, ...], facts: Facts) -> str:
     )
 
 
-def _check_fit(config: Config, facts: Facts, pools: tuple[tuple[int, ...], ...]) -> None:
-    patch, multiple = config.patch_size, multiples(pools)
-    assert patch is not None
-    if len(patch) != facts.ndim:
+def _check_numbers(config: UNetConfig, facts: Facts) -> None:
+    """Refuse lists that do not fit the dimensions or classes of the images."""
+    patch, weights = config.patch_size, config.class_weights
+    if patch is not None and len(patch) != facts.ndim:
         raise ConfigError(
             f"patch_size = {size_text(patch)} has {len(patch)} numbers, but the images have {facts.ndim} "
             f"dimensions ({'ZYX' if facts.ndim == 3 else 'YX'}). Give {facts.ndim} numbers."
         )
+    if weights is None:
+        return
+    if len(weights) != len(facts.classes) or min(weights) < 0 or sum(weights) == 0:
+        raise ConfigError(
+            f"class_weights = {', '.join(f'{w:g}' for w in weights)}: the masks have {len(facts.classes)} "
+            f"classes ({', '.join(map(str, facts.classes))}), and each needs a weight of 0 or more, "
+            "background first. Leave it empty for weights from how rare the classes are."
+        )
+
+
+def _check_fit(config: Config, facts: Facts, pools: tuple[tuple[int, ...], ...]) -> None:
+    patch, multiple = config.patch_size, multiples(pools)
+    assert patch is not None
     if any(p % m for p, m in zip(patch, multiple, strict=True)):
         fitting = tuple(max(m, p // m * m) for p, m in zip(patch, multiple, strict=True))
         raise ConfigError(
