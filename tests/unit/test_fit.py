@@ -1,0 +1,327 @@
+"""The training loop, driven by a model of three numbers: resume, stops, schedules, failures."""
+
+import math
+import threading
+
+import numpy as np
+import pytest
+
+from zcdl_common import checkpoint, listeners
+from zcdl_common.errors import RunError
+from zcdl_common.fit import Moment, batches, fit, schedule
+from zcdl_common.network import Best
+
+EPOCHS, STEPS, SEED = 5, 4, 7
+
+
+class Line:
+    """Fits x @ w by momentum, with a pool of earlier batches mixed in as GANs do."""
+
+    def __init__(self):
+        self.w, self.momentum, self.pool = np.zeros(3), np.zeros(3), np.zeros((0, 3))
+        self.seen, self.rates = [], []
+
+    def batch(self, samples, rng):
+        x = rng.normal(size=(8, 3)) + samples[rng.integers(len(samples))]
+        return {"x": x, "y": x @ [1.0, -2.0, 0.5] + rng.normal(0, 0.1, 8), "seed": rng.integers(2**62)}
+
+    def step(self, batch, learning_rate):
+        self.seen.append(batch["x"])
+        self.rates.append(learning_rate)
+        x, y = np.concatenate([batch["x"], self.pool]), batch["y"]
+        y = np.concatenate([y, self.pool @ [1.0, -2.0, 0.5]])
+        error = x @ self.w - y
+        self.momentum = 0.9 * self.momentum + x.T @ error / len(x)
+        self.w = self.w - learning_rate * self.momentum
+        self.pool = np.random.default_rng(int(batch["seed"])).permutation(x)[:5]
+        return {"loss": (error**2).mean(), "size": np.abs(self.w).sum()}
+
+    def validate(self, samples):
+        return {"val_loss": float(((self.w - [1.0, -2.0, 0.5]) ** 2).sum())}
+
+    def state(self):
+        return {"w": self.w, "momentum": self.momentum, "pool": self.pool}
+
+    def restore(self, state):
+        self.w, self.momentum, self.pool = state["w"], state["momentum"], state["pool"]
+
+    def save(self, folder, which):
+        folder.mkdir(exist_ok=True)
+        np.save(folder / f"{which}.npy", self.w)
+
+
+class Killed(BaseException):
+    """Ends a training as SIGKILL does: nothing catches it."""
+
+
+class At(listeners.Quiet):
+    """Does something at a step, or at the end of an epoch where the step is None."""
+
+    def __init__(self, epoch, step, act):
+        self.place, self.act = (epoch, step), act
+
+    def step(self, moment):
+        return self.act(moment) if (moment.epoch, moment.step) == self.place else None
+
+    def epoch(self, moment):
+        return self.act(moment) if (moment.epoch, None) == self.place else None
+
+
+def kill(moment):
+    raise Killed
+
+
+def run(model, *, history=None, hear=(), epochs=EPOCHS, rate=None, seed=SEED):
+    history = [] if history is None else history
+    rate = rate or schedule("cosine", 0.05)
+    said = fit(
+        model, [0.0, 1.0], [0.0], epochs=epochs, steps=STEPS, rate=rate, seed=seed, history=history,
+        listeners=hear,
+    )  # fmt: skip
+    return said, history
+
+
+def scores(history):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+
+
+# -- batches ------------------------------------------------------------------------------------------
+
+
+def test_a_batch_depends_on_seed_epoch_and_step_alone():
+    model = Line()
+    np.random.seed(0)
+    epochs = {
+        (seed, epoch): [b["x"] for b in batches(model, [0.0, 1.0], seed, epoch, STEPS)]
+        for seed in (1, 2)
+        for epoch in (3, 1, 2)
+    }
+    np.random.seed(99)
+    for (seed, epoch), before in epochs.items():
+        again = [b["x"] for b in batches(Line(), [0.0, 1.0], seed, epoch, STEPS)]
+        np.testing.assert_array_equal(before, again)
+        np.testing.assert_array_equal(
+            before[:2], [b["x"] for b in batches(model, [0.0, 1.0], seed, epoch, 2)]
+        )
+    every = [x.tobytes() for batch in epochs.values() for x in batch]
+    assert len(set(every)) == len(every) == 2 * 3 * STEPS
+
+
+def test_the_next_batch_is_made_while_a_step_runs():
+    made = [threading.Event() for _ in range(STEPS)]
+
+    class Slow(Line):
+        def batch(self, samples, rng):
+            found = super().batch(samples, rng)
+            next(event for event in made if not event.is_set()).set()
+            return found
+
+        def step(self, batch, learning_rate):
+            following = min(len(self.seen) + 1, STEPS - 1)
+            assert made[following].wait(timeout=10)
+            return super().step(batch, learning_rate)
+
+    run(Slow(), epochs=1)
+
+
+def test_an_error_in_a_batch_reaches_the_caller():
+    class Broken(Line):
+        def batch(self, samples, rng):
+            raise RunError("The image is gone.")
+
+    with pytest.raises(RunError, match="is gone"):
+        run(Broken())
+
+
+# -- resume -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", [(1, 1), (2, 3), (3, STEPS), (4, None), (5, 2)], ids=str)
+def test_a_killed_training_ends_where_an_uninterrupted_one_ends(tmp_path, place):
+    whole, expected = Line(), []
+    run(whole, history=expected)
+
+    def keep():
+        return listeners.Checkpoints(tmp_path, tmp_path)
+
+    with pytest.raises(Killed):
+        # killed before this epoch is saved: the last whole one is what counts
+        run(Line(), hear=[At(*place, kill), keep()])
+    saved = checkpoint.newest(tmp_path)
+    assert (saved.epoch if saved else 0) == place[0] - 1
+    resumed = Line()
+    if saved:
+        resumed.restore(saved.state)
+    said, history = run(resumed, history=saved.history if saved else [], hear=[keep()])
+    assert said == f"All {EPOCHS} epochs are done."
+    assert scores(history) == scores(expected)
+    for key, value in whole.state().items():
+        np.testing.assert_array_equal(resumed.state()[key], value)
+
+
+@pytest.mark.parametrize("forgotten", ["momentum", "pool"])
+def test_a_state_that_forgets_something_ends_elsewhere(forgotten):
+    # the test above would not notice a loop that resumes from the beginning, or a model without memory
+    whole, half = Line(), Line()
+    run(whole)
+    _, history = run(half, epochs=2, rate=lambda m: schedule("cosine", 0.05)(Moment(
+        m.model, EPOCHS, m.steps, m.history, m.epoch, m.step)))  # fmt: skip
+    resumed = Line()
+    resumed.restore({**half.state(), forgotten: getattr(Line(), forgotten)})
+    run(resumed, history=history)
+    assert not np.array_equal(resumed.w, whole.w)
+
+
+def test_raising_the_epochs_goes_on_and_a_finished_training_does_nothing():
+    model = Line()
+    _, history = run(model, epochs=2)
+    run(model, epochs=2, history=history)
+    assert len(history) == 2 and len(model.seen) == 2 * STEPS
+    run(model, epochs=3, history=history)
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+
+
+def test_an_interrupt_leaves_whole_epochs_in_the_history(tmp_path):
+    def interrupt(moment):
+        raise KeyboardInterrupt
+
+    history = []
+    with pytest.raises(KeyboardInterrupt):
+        run(Line(), history=history, hear=[At(3, 2, interrupt), listeners.Checkpoints(tmp_path, tmp_path)])
+    assert [row["epoch"] for row in history] == [1, 2]
+    assert scores(checkpoint.newest(tmp_path).history) == scores(history)
+
+
+# -- the losses table -----------------------------------------------------------------------------------
+
+
+def test_a_row_holds_the_means_of_its_steps_the_scores_and_the_last_rate():
+    class Known(Line):
+        def step(self, batch, learning_rate):
+            super().step(batch, learning_rate)
+            return {"loss": float(len(self.seen)), "cycle": 2.0 * len(self.seen)}
+
+    model = Known()
+    _, history = run(model, epochs=2)
+    assert [row["loss"] for row in history] == [2.5, 6.5]
+    assert [row["cycle"] for row in history] == [5.0, 13.0]
+    assert history[0]["learning_rate"] == model.rates[STEPS - 1]
+    assert set(history[0]) == {"epoch", "loss", "cycle", "val_loss", "learning_rate", "seconds"}
+
+
+def test_losses_csv_holds_what_the_history_holds(tmp_path):
+    import csv
+
+    _, history = run(Line(), hear=[listeners.LossesTable(tmp_path / "losses.csv")])
+    with (tmp_path / "losses.csv").open(newline="") as stream:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(stream)]
+    assert rows == history
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_ends_training_and_is_never_saved(tmp_path, bad):
+    class Diverging(Line):
+        def step(self, batch, learning_rate):
+            found = super().step(batch, learning_rate)
+            return {**found, "loss": bad if len(self.seen) == 2 * STEPS + 2 else found["loss"]}
+
+    history = []
+    with pytest.raises(RunError, match=r"epoch 3.*learning_rate"):
+        run(Diverging(), history=history, hear=[listeners.Checkpoints(tmp_path, tmp_path)])
+    assert len(history) == 2
+    assert checkpoint.newest(tmp_path).epoch == 2
+
+
+# -- reasons to stop --------------------------------------------------------------------------------------
+
+
+def scored(values):
+    """A model whose validation scores are `values`."""
+
+    class Scored(Line):
+        def validate(self, samples):
+            return {"val_map50": values[len(self.seen) // STEPS - 1]}
+
+    return Scored()
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "ends"),
+    [
+        ([3, 2, 2.5, 2.5, 1], "min", 4),
+        ([0.1, 0.5, 0.4, 0.6, 0.5], "max", 5),
+        ([0.1, 0.5, 0.4, 0.5, 0.9], "max", 4),
+        ([math.nan, math.nan, 0.5, 0.6, 0.7], "max", 5),
+    ],
+)
+def test_early_stop_counts_from_the_best_epoch(values, mode, ends):
+    said, history = run(scored(values), hear=[listeners.EarlyStop(Best("val_map50", mode), 2)])
+    assert len(history) == ends
+    assert ("No progress for 2 epochs" in said) == (ends < EPOCHS)
+
+
+@pytest.mark.parametrize(
+    ("values", "rule", "best"),
+    [
+        ([0.1, 0.5, 0.4, 0.5, 0.3], Best("val_map50", "max"), 2),
+        ([0.1, 0.5, 0.05, 0.5, 0.3], Best("val_map50", "min"), 3),
+        ([0.1, 0.5, 0.4, 0.5, 0.3], Best(""), 5),
+        ([math.nan, 0.5, math.nan, 0.7, math.nan], Best("val_map50", "max"), 4),
+    ],
+)
+def test_the_best_weights_are_those_of_the_best_epoch(tmp_path, values, rule, best):
+    model, weights = scored(values), {}
+    note = listeners.Quiet()
+    note.epoch = lambda moment: weights.update({moment.epoch: model.w})
+    run(model, hear=[listeners.Weights(tmp_path / "weights", rule), note])
+    np.testing.assert_array_equal(np.load(tmp_path / "weights" / "best.npy"), weights[best])
+    np.testing.assert_array_equal(np.load(tmp_path / "weights" / "last.npy"), weights[EPOCHS])
+
+
+def test_the_time_limit_counts_earlier_sessions_and_keeps_what_was_learned(tmp_path):
+    history = [{"epoch": 1, "loss": 1.0, "val_loss": 1.0, "learning_rate": 0.1, "seconds": 120.0}]
+    model = Line()
+    keep = [listeners.Budget(2.0), listeners.Checkpoints(tmp_path, tmp_path)]
+    said, history = run(model, history=history, hear=keep)
+    assert "time limit of 2 minutes" in said
+    assert len(model.seen) == 1, "one step, then the limit is noticed"
+    assert [row["epoch"] for row in history] == [1, 2]
+    np.testing.assert_array_equal(checkpoint.newest(tmp_path).state["w"], model.w)
+
+
+def test_every_listener_hears_the_step_at_which_one_stops():
+    heard = []
+    after = At(2, 3, lambda moment: heard.append(moment.step))
+    said, history = run(Line(), hear=[At(2, 3, lambda m: "Enough."), after, At(2, None, heard.append)])
+    assert said == "Enough."
+    assert heard[0] == 3 and isinstance(heard[1], Moment) and len(history) == 2
+
+
+# -- schedules ----------------------------------------------------------------------------------------------
+
+
+def at(epoch, step, history=(), epochs=10, steps=10):
+    return Moment(None, epochs, steps, list(history), epoch, step)
+
+
+def test_schedules_start_at_the_learning_rate_and_end_where_they_say():
+    ends = {"cosine": (0.5 * 1.01, 0.01), "linear": (1.0, 0.0), "constant": (1.0, 1.0)}
+    for kind, (half, end) in ends.items():
+        rate = schedule(kind, 0.3)
+        assert rate(at(1, 0)) == pytest.approx(0.3)
+        assert rate(at(6, 0)) == pytest.approx(0.3 * half)
+        assert rate(at(10, 10)) == pytest.approx(0.3 * end)
+
+
+def test_cosine_follows_the_time_limit_where_that_ends_first():
+    used = [{"seconds": 30.0}]
+    rate = schedule("cosine", 1.0, budget_minutes=1.0)
+    assert rate(at(2, 0, used)) == pytest.approx(0.505, abs=1e-3)
+    assert schedule("cosine", 1.0, budget_minutes=1000.0)(at(6, 0, used)) == pytest.approx(0.505, abs=1e-3)
+
+
+def test_plateau_halves_when_progress_ends_and_again_later():
+    rate = schedule("plateau", 1.0, patience=2)
+    losses = [3.0, 2.0, 2.5, 2.0, 1.0, 1.5, 1.5, 1.5, 1.5]
+    rates = [rate(at(n, 0, [{"val_loss": v} for v in losses[:n]])) for n in range(len(losses) + 1)]
+    assert rates == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
