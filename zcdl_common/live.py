@@ -90,15 +90,15 @@ class LiveView(Quiet):
             return
         begin = time.monotonic()
         try:
-            self.image.value = self.picture(moment)
-            self.image.layout.display = None
+            self.image.value, width = self.picture(moment)
+            self.image.layout.width, self.image.layout.display = f"{width}px", None
         except Exception as error:  # a picture is no reason to lose a training
             self.problem = f"{type(error).__name__}: {error}"
         self._drawn = time.monotonic()
         self._cost = self._drawn - begin
 
-    def picture(self, moment: Moment) -> bytes:
-        """The losses so far, and what the network now says of the held-out image, as PNG."""
+    def picture(self, moment: Moment) -> tuple[bytes, int]:
+        """The losses so far, and what the network now says of the held-out image: PNG, and its width."""
         from zcdl_common import plots
 
         if self._held_out is None:
@@ -114,7 +114,7 @@ class LiveView(Quiet):
             moment.history, image, found.main, truth, score,
             metric=self.run.network.primary, draw=resolve(task.picture), pixel_size=facts.pixel_size,
         )  # fmt: skip
-        return plots.png(figure)
+        return plots.png(figure), int(80 * figure.get_figwidth())
 
 
 def held_out(run: Run, sample: Sample) -> tuple[Array, Any, Array | None]:
@@ -128,9 +128,15 @@ def held_out(run: Run, sample: Sample) -> tuple[Array, Any, Array | None]:
     truth = run.network.task.read_target(sample, run.facts) if sample.target else None
     ndim = run.facts.ndim
     if truth is None or truth.shape[:ndim] == image.shape[:ndim]:
-        image = centre(image, CROP[ndim])
-        truth = truth if truth is None else centre(truth, CROP[ndim])
+        size = window(image.shape[:ndim])
+        image, truth = centre(image, size), truth if truth is None else centre(truth, size)
     return image, limits, truth
+
+
+def window(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Part of an image (Z)YX that is shown: at most `CROP`, and no strip too thin to see."""
+    widest = 3 * min(shape[-2:])
+    return (*CROP[len(shape)][:-2], *(min(most, widest) for most in CROP[len(shape)][-2:]))
 
 
 def predict(run: Run, model: Model, image: Array, limits: Any) -> Prediction:
@@ -142,11 +148,9 @@ def predict(run: Run, model: Model, image: Array, limits: Any) -> Prediction:
 def progress_text(moment: Moment, budget_minutes: float | None = None) -> str:
     """``epoch 3 of 60, step 4 of 16; about 2 min 5 s to go; loss 0.41, validation loss 0.45``."""
     ended = len(moment.history) >= moment.epoch
-    left = remaining(moment)
+    left = remaining(moment, budget_minutes)
     if moment.history and not ended:
         left -= time.perf_counter() - moment.started
-    if budget_minutes is not None:
-        left = min(left, 60 * budget_minutes - moment.seconds)
     parts = [f"epoch {moment.epoch} of {moment.epochs}"]
     if not ended:
         parts[0] += f", step {moment.step} of {moment.steps}"
@@ -165,16 +169,18 @@ LOSSES = {"loss": "loss", "val_loss": "validation loss"}
 def saved_text(run: Run, moment: Moment) -> str:
     """What would survive a crash now: weights and training state, where they are, and since when."""
     best = best_epoch(moment.history, run.network.best) + 1
+    weights = "the best so far" if best == moment.epoch else f"and of the best one, epoch {best}"
     text = (
-        f"Saved at {time.strftime('%H:%M:%S')} in {run.folder}: weights of epoch {moment.epoch} "
-        f"and of the best epoch, {best}"
+        f"Saved at {time.strftime('%H:%M:%S')} in {run.folder}: weights of epoch {moment.epoch}, {weights}."
     )
+    if moment.epoch == moment.epochs:
+        return text
     states = sorted((run.folder / "checkpoint").glob("epoch_*.npz"))
     if not states:
-        return text + "; the training state, to go on after a crash, is not yet in that folder."
+        return text + " The training state, to go on after a crash, is not yet in that folder."
     epoch = int(states[-1].stem.split("_")[1])
     at = time.strftime("%H:%M:%S", time.localtime(states[-1].stat().st_mtime))
-    return f"{text}. After a crash training goes on from epoch {epoch + 1} (saved at {at})."
+    return f"{text} After a crash training goes on from epoch {epoch + 1} (state saved at {at})."
 
 
 def _small(text: str) -> str:

@@ -108,7 +108,7 @@ class Notebook:
         prepared = self.prepared
         self._run = run = session.begin(prepared)
         show.training_begins(run, prepared.data)
-        print(session.train(run, prepared.data, show.listeners(run, prepared.data)))
+        show.line(session.train(run, prepared.data, show.listeners(run, prepared.data)))
         show.trained(run)
         session.report(run)
 

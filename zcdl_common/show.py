@@ -61,6 +61,16 @@ def message(text: str, kind: str = "note") -> None:
         print(text, flush=True)
 
 
+def line(text: str) -> None:
+    """A plain sentence."""
+    if places.headless():
+        print(text, flush=True)
+        return
+    from IPython.display import HTML, display
+
+    display(HTML(f'<div style="max-width:60em">{html.escape(text)}</div>'))
+
+
 def table(rows: Sequence[dict[str, Any]], index: str | None = None) -> None:
     """A small table."""
     import pandas as pd
@@ -151,8 +161,8 @@ def data(network: Network, found: Data) -> None:
             )
     table(rows[:12])
     if len(rows) > 12:
-        print(f"... and {len(rows) - 12} more")
-    print(split.note)
+        line(f"... and {len(rows) - 12} more")
+    line(split.note)
 
 
 def findings(report: Report) -> None:
@@ -223,7 +233,7 @@ def training_begins(run: Run, found: Data) -> None:
     if found.example:
         message(f"Training on example data ({found.example}), not on your images.", "warning")
     done = len(run.history())
-    print(f"run folder: {run.folder}" + (f" ({steps_text(done)} done before)" if done else ""), flush=True)
+    line(f"run folder: {run.folder}" + (f" ({steps_text(done)} done before)" if done else ""))
 
 
 def listeners(run: Run, found: Data) -> list[Listener]:
@@ -244,7 +254,7 @@ def trained(run: Run) -> None:
         return
     best = best_epoch(history, run.network.best)
     figure(plots.losses(history, best + 1))
-    print(f"best epoch: {best + 1} of {len(history)}; weights in {run.weights}")
+    line(f"best epoch: {best + 1} of {len(history)}; weights in {run.weights}")
 
 
 def judged(run: Run, summary: dict[str, Any]) -> None:
@@ -284,7 +294,7 @@ def predicted(run: Run, written: Sequence[Written]) -> None:
     """Files written, and files that could not be used."""
     good = [w for w in written if not w.problem]
     if good:
-        print(f"{len(good)} images predicted, in {good[0].outputs[0].parent}")
+        line(f"{len(good)} images predicted, in {good[0].outputs[0].parent}")
     bad = [w for w in written if w.problem]
     if bad:
         message(
@@ -302,4 +312,4 @@ def exported(package: Any) -> None:
 
 def finished(run: Run) -> None:
     """Where everything lies."""
-    print(f"report: {run.folder / 'report.html'}")
+    line(f"report: {run.folder / 'report.html'}")
