@@ -86,8 +86,13 @@ def folders_of(config: Config) -> Folders:
     )
 
 
-def open_data(config: Config, network: Network) -> Data:
+def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
     """Find, pair and split the images that `config` names.
+
+    Parameters
+    ----------
+    gap
+        Pixels between the strips of a single image, where a run has divided it before.
 
     Raises
     ------
@@ -115,7 +120,7 @@ def open_data(config: Config, network: Network) -> Data:
             else f"None of the images can be used. The first reason: {problems[0]}"
         )
     if len(samples) == 1:
-        split, gap = strips(samples[0], config, bool(test))
+        split, gap = strips(samples[0], config, bool(test), gap)
         split = replace(split, test=test or split.test)
     else:
         split, gap = by_group(samples, config, test), None
@@ -183,7 +188,7 @@ def by_group(samples: Sequence[Sample], config: Config, test: Sequence[Sample] =
     order = np.random.default_rng([config.seed, 0]).permutation(groups).tolist()
     n_test = 0
     if not test and config.test_fraction > 0 and len(groups) > 2:
-        n_test = max(1, round(config.test_fraction * len(groups)))
+        n_test = min(max(1, round(config.test_fraction * len(groups))), len(groups) - 2)
     n_validation = max(1, round(config.validation_fraction * (len(groups) - n_test)))
     n_validation = min(n_validation, len(groups) - n_test - 1)
     roles = {g: "test" if i < n_test else "validation" if i < n_test + n_validation else "train"
@@ -200,15 +205,21 @@ def by_group(samples: Sequence[Sample], config: Config, test: Sequence[Sample] =
     return Split(by_role["train"], by_role["validation"], tuple(test) or by_role["test"], note=note)
 
 
-def strips(sample: Sample, config: Config, has_test: bool) -> tuple[Split, int]:
-    """Divide one image into strips for training, validation and test, with a gap of one patch."""
+def strips(sample: Sample, config: Config, has_test: bool, gap: int | None = None) -> tuple[Split, int]:
+    """Divide one image into strips for training, validation and test, with a gap of one patch.
+
+    Raises
+    ------
+    DataError
+        The image is too small.
+    """
     image = sample.source
     assert isinstance(image, ImageRef)
     shape = image.info().shape
     axis = len(shape) - 2 + int(shape[-1] > shape[-2])
     n = shape[axis]
     patch = config.patch_size[axis] if config.patch_size and len(config.patch_size) == len(shape) else None
-    gap = patch or 2 ** int(np.log2(max(n // 8, 8)))
+    gap = gap or patch or 2 ** int(np.log2(max(n // 8, 8)))
     usable = n - gap * (1 if has_test else 2)
     if usable < 4 * 16:
         raise DataError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from zcdl_common.errors import DataError
+from zcdl_common.rois import is_roi_file
 from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
 
 MOST_CLASSES = 8
@@ -108,7 +109,8 @@ def mask_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
         )
     found = [v for v in counts if v != 0]
     looks_like_objects = len(found) > MOST_CLASSES or (regions > 2 and single > 0.9 * regions)
-    objects = config.masks_are == "objects" or (config.masks_are == "auto" and looks_like_objects)
+    drawn = any(s.target is not None and is_roi_file(s.target.path) for s in samples)
+    objects = config.masks_are == "objects" or (config.masks_are == "auto" and (drawn or looks_like_objects))
     if objects:
         background = counts.get(0, 0)
         counts = {0: background, 1: sum(counts.values()) - background}
@@ -137,7 +139,8 @@ def _connected(mask: Array, values: Array) -> tuple[int, int]:
     """How many of `values` form one connected region in `mask`, and how many there are."""
     from scipy import ndimage
 
-    return sum(int(ndimage.label(mask == v)[1] == 1) for v in values), len(values)
+    touching = np.ones((3,) * mask.ndim)  # corners count: many programs number objects that way
+    return sum(int(ndimage.label(mask == v, touching)[1] == 1) for v in values), len(values)
 
 
 def scores(truth: Array, prediction: Prediction, facts: Facts) -> dict[str, float]:

@@ -113,7 +113,7 @@ def data_of(run: Run) -> Data:
     DataError
         Images are gone or were changed since.
     """
-    data = open_data(run.config, run.network)
+    data = open_data(run.config, run.network, run.facts.extra.get("gap"))
     roles = {row["name"]: row["role"] for row in run.files()}
     now = {
         sample.name: role for role in ("train", "validation", "test") for sample in getattr(data.split, role)
