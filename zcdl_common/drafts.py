@@ -21,11 +21,13 @@ LOOK_AT, OFFER = 20, 3
 
 @dataclass(frozen=True)
 class Offer:
-    """A button of the form: its text, what it does, and the parameters it sets."""
+    """A button of the form."""
 
     text: str
-    help: str
     params: Mapping[str, Any]
+    """All parameters, as they are when the offer is taken."""
+    changes: tuple[str, ...] = ()
+    """Names of those that change; empty for a run, which brings all of its own."""
 
 
 def draft_file(results: str, network: str) -> Path:
@@ -62,11 +64,7 @@ def _last_settings(config: type[Config], params: Mapping[str, Any], results: str
         return []
     now = _used(config, params)
     names = [name for name in config.model_fields if last.get(name) != now.get(name)]
-    if not names:
-        return []
-    shown = ", ".join(config.model_fields[n].json_schema_extra["label"] for n in names[:4])  # type: ignore[index,call-overload,misc]
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return [Offer("use last settings", f"what you had typed before: other {shown}{more}", last)]
+    return [Offer("use last settings", last, tuple(names))] if names else []
 
 
 def _unfinished(config: type[Config], results: str) -> list[Offer]:
@@ -77,7 +75,7 @@ def _unfinished(config: type[Config], results: str) -> list[Offer]:
         if run and 0 < done < (run.config.epochs or 0):
             values = {**_used(config, run.config.model_dump()), "results": results, "name": run.name}
             text = f"continue {run.name} ({done} of {run.config.epochs} epochs)"
-            found.append(Offer(text, "its images and settings; training goes on where it stopped", values))
+            found.append(Offer(text, values))
     return found[:OFFER]
 
 

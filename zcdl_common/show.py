@@ -77,6 +77,9 @@ def table(rows: Sequence[dict[str, Any]], index: str | None = None) -> None:
 
     if not rows:
         return
+    rows = [
+        {k: {True: "yes", False: "no"}[v] if isinstance(v, bool) else v for k, v in r.items()} for r in rows
+    ]
     frame = pd.DataFrame(rows)
     frame = frame.set_index(index) if index else frame
     if not places.in_kernel():
@@ -98,6 +101,16 @@ def figure(made: Figure) -> None:
         from zcdl_common.plots import png
 
         display(Image(png(made), alt="figure", embed=True, width=int(made.get_figwidth() * 80)))
+
+
+def picture(path: Path) -> None:
+    """A figure from a file, as large as `figure` shows one."""
+    from IPython.display import Image, display
+    from PIL import Image as Picture
+
+    with Picture.open(path) as opened:
+        width = opened.width
+    display(Image(filename=str(path), alt=path.stem, width=min(width * 80 // 110, 900)))
 
 
 def explain_missing_cell() -> None:
@@ -259,11 +272,15 @@ def trained(run: Run) -> None:
 
 def judged(run: Run, summary: dict[str, Any]) -> None:
     """Scores, verdict, pictures and advice."""
+    from zcdl_common import plots
+
     kind = {"better": "good", "worse": "error"}.get(summary["verdict"], "warning")
     message(summary["sentence"], kind)
     rows = []
     for name, methods in summary["metrics"].items():
-        row: dict[str, Any] = {"score": name}
+        if len(run.facts.classes) == 2 and name.endswith(("_0", "_1")):
+            continue  # with one class of structure the lines above say it all
+        row: dict[str, Any] = {"score": plots.metric_label(name)}
         for method, title in (
             ("network", "network"),
             ("classical", summary["classical"]),
@@ -273,12 +290,10 @@ def judged(run: Run, summary: dict[str, Any]) -> None:
                 row[title] = _interval(methods[method])
         rows.append(row)
     table(rows)
-    from IPython.display import Image, display
-
     for name in ("examples", "worst", "scores", "threshold_curve"):
         path = run.quality_control / "figures" / f"{name}.png"
         if path.exists() and places.in_kernel():
-            display(Image(filename=str(path), alt=name, width=900))
+            picture(path)
     if summary["next"]:
         message("What next?\n" + "\n".join(f"- {step}" for step in summary["next"]))
 
@@ -294,7 +309,7 @@ def predicted(run: Run, written: Sequence[Written]) -> None:
     """Files written, and files that could not be used."""
     good = [w for w in written if not w.problem]
     if good:
-        line(f"{len(good)} images predicted, in {good[0].outputs[0].parent}")
+        line(f"{len(good)} image{'' if len(good) == 1 else 's'} predicted, in {good[0].outputs[0].parent}")
     bad = [w for w in written if w.problem]
     if bad:
         message(

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,7 @@ MINUTE = 60_000  # playwright counts in ms
 
 
 @contextmanager
-def jupyterlab(folder: Path, theme: str, port: int) -> Iterator[str]:
+def jupyterlab(folder: Path, theme: str) -> Iterator[str]:
     """Start JupyterLab on the notebooks in `folder`; gives its address."""
     settings = {
         # all cells stay in the page, so that each can be found and pictured
@@ -47,6 +48,9 @@ def jupyterlab(folder: Path, theme: str, port: int) -> Iterator[str]:
     environment = {**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings")}
     for name in ("ZCDL_PARAMS", "ZCDL_HEADLESS"):
         environment.pop(name, None)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     options = [
         f"--port={port}",
         "--no-browser",
@@ -198,12 +202,11 @@ def main() -> None:
     parser.add_argument("--prefix", default="")
     parser.add_argument("--theme", choices=["light", "dark"], default="light")
     parser.add_argument("--width", type=int, default=1280)
-    parser.add_argument("--port", type=int, default=8899)
     parser.add_argument("--chromium", help="browser to use; without it, the one that playwright installed")
     args = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
-        jupyterlab(Path(folder), args.theme, args.port) as address,
+        jupyterlab(Path(folder), args.theme) as address,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])

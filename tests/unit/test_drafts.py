@@ -35,7 +35,8 @@ def test_what_was_typed_is_offered_to_the_next_kernel_and_not_taken_by_itself(tm
     assert params == {"dataset": "nuclei_2d"}
     (offer,) = drafts.offers(UNetConfig, params)
     assert offer.text == "use last settings"
-    assert "patch size" in offer.help
+    assert offer.changes == ("patch_size",)
+    assert "patch size (pixels) = 64 x 64" in shown.widget.children[0].children[1].value
     shown._take(offer)
     assert UNetConfig.parse(params).patch_size == (64, 64)
 

@@ -129,7 +129,7 @@ text = st.text(st.characters(min_codepoint=32, exclude_categories=("Cs", "Cc")),
 def test_the_command_line_says_the_same_as_the_form(licence, name, epochs, rate, augment):
     params = {
         "name": name,
-        "model_licence": licence,
+        "model_licence": licence.strip(),
         "epochs": epochs,
         "learning_rate": rate,
         "augment": augment,

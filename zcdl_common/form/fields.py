@@ -16,7 +16,7 @@ from zcdl_common.form.browser import Browser
 from zcdl_common.form.words import value_text
 from zcdl_common.parameter import choices_of, clean_path
 
-LABEL_WIDTH, WIDTH = "225px", "560px"
+LABEL_WIDTH, WIDTH, WIDE = "225px", "560px", "700px"
 
 Planned = Mapping[str, tuple[Any, str]]
 """Automatic value of a parameter, and its reason."""
@@ -94,8 +94,13 @@ class Field:
         return getattr(self.config.parse({k: v for k, v in self.params.items() if k == self.name}), self.name)
 
     def _input(self, label: str, options: list[tuple[str, Any]]) -> Any:
-        shape = {"style": {"description_width": LABEL_WIDTH}, "layout": widgets.Layout(width=WIDTH)}
+        shape: dict[str, Any] = {
+            "style": {"description_width": LABEL_WIDTH},
+            "layout": widgets.Layout(width=WIDTH),
+        }
         if options:
+            longest = max(len(text) for text, _ in options)
+            shape["layout"].width = WIDE if longest > 40 else WIDTH
             return widgets.Dropdown(description=label, options=options, value=options[0][1], **shape)
         if self.field.annotation is bool:
             return widgets.Checkbox(description=label, **shape)

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 from zcdl_common import datasets, drafts, networks
 from zcdl_common.config import Config
 from zcdl_common.form.fields import Field, Planned
-from zcdl_common.form.words import command_line
+from zcdl_common.form.words import command_line, value_text
 from zcdl_common.parameter import Section, facts_of
 
 AT_MOST = 8
@@ -98,7 +98,7 @@ class Form:
                 layout=widgets.Layout(width="auto"),
             )  # fmt: skip
             button.on_click(lambda _, offer=offer: self._take(offer))
-            note = widgets.HTML(f'<span style="opacity:.75">{html.escape(offer.help)}</span>')
+            note = widgets.HTML(f'<span style="opacity:.75">{html.escape(_about(self.config, offer))}</span>')
             rows.append(
                 widgets.HBox(
                     [button, note], layout=widgets.Layout(flex_flow="row wrap", align_items="center")
@@ -132,6 +132,18 @@ class Form:
         )
 
 
+def _about(config: type[Config], offer: drafts.Offer) -> str:
+    """What an offer brings."""
+    if not offer.changes:
+        return "its images and settings; training goes on where it stopped"
+    shown = [
+        f"{_label(config, name)} = {value_text(offer.params.get(name)) or 'empty'}"
+        for name in offer.changes[:4]
+    ]
+    more = len(offer.changes) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
 def _label(config: type[Config], name: str) -> str:
     """The label of a parameter, in the words of the task where it names its images."""
     task = networks.get(config.network).task
@@ -149,4 +161,4 @@ def _options(config: type[Config], name: str) -> list[tuple[str, Any]]:
     if name != "dataset":
         return []
     rows = [row for row in datasets.table() if config.network in row["networks"].split(", ")]
-    return [("none: my own images", ""), *((f"{row['title']} ({row['name']})", row["name"]) for row in rows)]
+    return [("none: my own images", ""), *((row["title"], row["name"]) for row in rows)]

@@ -8,8 +8,6 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from zcdl_common.config import Config
 
 
@@ -29,9 +27,8 @@ def command_line(config: type[Config], params: Mapping[str, Any]) -> str:
     Only what differs from the defaults is named.
     """
     chosen = config.parse(params)
-    plain = chosen.model_dump(mode="json")
     pairs = [
-        f"{name}={_yaml(plain[name])}"
+        f"{name}={_typed(getattr(chosen, name))}"
         for name, field in config.fields().items()
         if name in params and getattr(chosen, name) != field.default
     ]
@@ -39,7 +36,8 @@ def command_line(config: type[Config], params: Mapping[str, Any]) -> str:
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-def _yaml(value: Any) -> str:
-    # the command line reads values as YAML: a run named "2024" must not become a number
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"))
-    return text.removesuffix("\n").removesuffix("\n...")
+def _typed(value: Any) -> str:
+    """A value in full precision, as the parameters read it back."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
