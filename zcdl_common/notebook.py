@@ -45,12 +45,17 @@ class Notebook:
 
     def images(self, params: Mapping[str, Any]) -> None:
         """Take the parameters of the cell above and show the form of this section."""
-        if not self._from_file:  # what was typed into the form stays, unless the cell now says another thing
-            for name in self._last.keys() | params.keys():
-                if self._last.get(name) != params.get(name):
-                    self.params[name] = params.get(name)
+        if self._from_file:
+            self.config  # noqa: B018 - wrong parameters are named here, not an hour later
+        else:
+            # what was typed into the form stays, unless the cell now says another thing
+            said = {name for name in {**self._last, **params} if self._last.get(name) != params.get(name)}
+            taken = {n: v for n, v in self.params.items() if n not in said}
+            taken |= {n: v for n, v in params.items() if n in said}
+            self.network.Config.parse(taken)
             self._last = dict(params)
-        self.config  # noqa: B018 - wrong parameters are named here, not an hour later
+            self.params.clear()  # the same dict: the forms that are open write into it
+            self.params.update(taken)
         self._form("images")
 
     def check(self) -> None:
