@@ -103,3 +103,12 @@ def test_a_wrong_value_is_never_kept():
     with pytest.raises(ConfigError):
         drafts.save(UNetConfig, {"epochs": 0}, "")
     assert not drafts.draft_file("", "unet").exists()
+
+
+def test_an_edit_counts_also_where_it_cannot_be_kept(tmp_path):
+    (tmp_path / "zcdl_runs").write_text("a file, where a folder should be")
+    params = {}
+    shown = Form(UNetConfig, params, ("settings",), {})
+    shown.fields["epochs"].input.value = "7"
+    assert params == {"epochs": 7}
+    assert "could not be kept" in shown.message.value

@@ -118,7 +118,12 @@ class Form:
         self._edited()
 
     def _edited(self) -> None:
-        drafts.save(self.config, self.params, self.results)
+        try:
+            drafts.save(self.config, self.params, self.results)
+        except OSError as error:  # the edit itself counts; only the copy for the next session is missing
+            self.message.value = html.escape(
+                f"What you type is used, but could not be kept for the next time: {error}."
+            )
         self._update()
 
     def _update(self) -> None:
