@@ -1,6 +1,5 @@
 """What every network promises, tested on real code and simulated images."""
 
-import os
 import signal
 
 import numpy as np
@@ -12,7 +11,6 @@ from zcdl_common.export.from_run import as_run
 from zcdl_common.run import open_run
 
 NETWORKS = sorted(networks.NETWORKS)
-KILLS = 3 if os.environ.get("ZCDL_LONG") else 1
 
 
 def case(name, dimension="2d"):
@@ -62,13 +60,14 @@ def test_a_finished_run_is_reported_and_not_trained_again(name, trained):
     assert before == {p: p.stat().st_mtime_ns for p in run.weights.iterdir()}
 
 
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_killed_training_ends_where_an_uninterrupted_one_ends(name, child, wait_for):
-    params = {**case(name), "epochs": KILLS + 2}
+def test_killed_training_ends_where_an_uninterrupted_one_ends(name, kills, child, wait_for):
+    params = {**case(name), "epochs": kills + 2}
     whole, _, whole_folder = child(name, params, "whole")
     output, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, output
-    for kill in range(KILLS):
+    for kill in range(kills):
         process, progress, folder = child(name, params, "killed")
         wait_for(process, progress, kill + 2, 3)
         process.send_signal(signal.SIGKILL)
