@@ -138,6 +138,8 @@ class Network:
     best: Best = Best()
     summary: str = ""
     """One line: what it is for."""
+    limits: str = ""
+    """One sentence: what it cannot do."""
 
     @property
     def citation(self) -> str:

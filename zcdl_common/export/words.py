@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
+
+import numpy as np
 
 from zcdl_common.network import Model
 from zcdl_common.run import Run
@@ -70,7 +73,10 @@ def training_details(run: Run, model: Model) -> dict[str, Any]:
         "initial_learning_rate": config.learning_rate,
         "learning_rate_schedule": config.schedule,
         "loss_function": getattr(config, "loss", None),
+        "loss_function_kwargs": {"class_weights": list(getattr(config, "class_weights", None) or ())},
         "optimizer": getattr(config, "optimiser", None),
+        "optimizer_kwargs": {"weight_decay": getattr(config, "weight_decay", 0.0)},
+        "regularization": f"dropout {getattr(config, 'dropout', 0.0):g}; augmentation: {config.augment}",
         "training_duration": seconds / 3600,
     }
     return {
@@ -78,13 +84,20 @@ def training_details(run: Run, model: Model) -> dict[str, Any]:
         "architecture_description": run.network.title,
         "model_parameter_count": model.parameters(),
         "task": run.network.task.zoo_name,
+        "inference_time": _inference_time(run, model),
         "training": {k: v for k, v in training.items() if v is not None},
         "environmental_impact": {"hardware_type": run.facts.device.upper(), "hours_used": seconds / 3600},
         "evaluations": list(evaluations(run, summary)) if summary else [],
-        "bias_risks_limitations": {
-            "known_biases": "Knows only what the training images show.",
-            "risks": "May fail without a warning on images of another microscope, stain or tissue.",
-            "limitations": run.network.summary,
-            "recommendations": "Judge it on annotated images of your own before relying on it.",
-        },
+        "bias_risks_limitations": {"limitations": run.network.limits},
     }
+
+
+def _inference_time(run: Run, model: Model) -> str:
+    """Measured time of the smallest input."""
+    sides = [(2 * h // m + 1) * m for h, m in zip(model.geometry.halo, model.geometry.multiple, strict=True)]
+    tile = np.zeros((1, *sides, len(run.facts.channels)), np.float32)
+    model.forward(tile)
+    begin = time.perf_counter()
+    model.forward(tile)
+    size = " x ".join(map(str, sides))
+    return f"{time.perf_counter() - begin:.2g} s for {size} pixels on a {run.facts.device.upper()}"

@@ -210,4 +210,6 @@ UNET = Network(
     scale=lambda facts: Percentile(),
     best=Best("val_loss", "min"),
     summary="marks every pixel as background or as one of the structures you outlined, in 2D and 3D",
+    limits="Touching objects are not separated, and objects should appear as large, in pixels, as in the "
+    "training images.",
 )
