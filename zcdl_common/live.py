@@ -17,7 +17,7 @@ from zcdl_common.tiles import predict_tiled
 
 CROP = {2: (512, 512), 3: (32, 256, 256)}
 """The middle of the held-out image that is predicted."""
-SHARE = 0.03
+SHARE = 0.04
 """Most of the training time that pictures may take."""
 
 

@@ -152,6 +152,10 @@ def walk(lab: Lab, notebook: str) -> None:
     page.wait_for_timeout(500)
     lab.shot(form, "2_browser")
     form.get_by_role("button", name="Cancel").first.click()
+    form.get_by_role("button", name="Browse ...").nth(2).click()
+    form.get_by_role("listbox").get_by_role("option", name=re.compile("zcdl_runs")).click()
+    form.get_by_role("button", name="Use zcdl_runs").click()
+    expect(form.get_by_label("results folder", exact=True)).to_have_value(re.compile(".*/zcdl_runs"))
     form.get_by_text(re.compile("More settings")).first.click()
     page.wait_for_timeout(500)
     lab.shot(form, "2_more")
@@ -189,6 +193,17 @@ def walk(lab: Lab, notebook: str) -> None:
         ("nb.export(", "8_exported"),
     ):
         lab.shot(lab.run(code, minutes=4), name)
+    page.get_by_title("Restart the kernel", exact=True).click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    page.wait_for_timeout(3000)
+    for code in ("Notebook(", "params = {"):
+        lab.run(code)
+    form = lab.run("nb.images(")
+    lab.shot(form, "9_offers")
+    form.get_by_role("button", name="Use last settings").click()
+    expect(form.get_by_label("name of this run", exact=True)).to_have_value("look_1")
+    expect(form.get_by_text(re.compile(f"zcdl run {notebook} .*epochs=3"))).to_be_visible()
+    lab.shot(form, "9_taken")
     for code in ("nb.check(", "nb.preview(", "nb.train(", "nb.judge(", "nb.predict(", "nb.export("):
         no_error(lab.cell(code))
 
