@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from zcdl_common import networks
 from zcdl_common.config import read_params
 from zcdl_common.errors import ConfigError, UserError
@@ -40,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     run = add("run", _run, "execute a notebook from its first to its last cell")
     run.add_argument("network", help="one of: " + ", ".join(networks.NETWORKS))
     run.add_argument("--params", type=Path, help="YAML file with parameters, for example an old config.yaml")
-    run.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="single parameters")
+    run.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="single parameters"
+    )
     run.add_argument("--out", help="folder for the results")
     add("demo", _demo, "train on the bundled image, in about three minutes")
     add("list", _list, "networks and example data sets")
@@ -50,14 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("source")
     check.add_argument("target", nargs="?", default="")
     check.add_argument("--network", default="unet")
-    check.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE")
+    check.add_argument("--set", **several)
     predict = add("predict", _predict, "use a finished run on new images")
     predict.add_argument("run", type=Path)
     predict.add_argument("folder")
-    predict.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE")
+    predict.add_argument("--set", **several)
     export = add("export", _export, "write a tested package for the BioImage Model Zoo")
     export.add_argument("run", type=Path)
-    export.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE")
+    export.add_argument("--set", **several)
     compare = add("compare", _compare, "score predictions made anywhere against truth")
     compare.add_argument("predictions")
     compare.add_argument("truth")
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """``["epochs=3"]`` -> ``{"epochs": 3}``, values read as YAML.
+    """``["epochs=3"]`` -> ``{"epochs": "3"}``: the config reads numbers, and no path is mistaken for one.
 
     Raises
     ------
@@ -81,10 +81,7 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals:
             raise ConfigError(f"'{pair}' is no parameter. Write name=value, for example --set epochs=50.")
-        try:
-            values[name.strip()] = yaml.safe_load(value) if value.strip() else None
-        except yaml.YAMLError:
-            values[name.strip()] = value
+        values[name.strip()] = value.strip() or None
     return values
 
 

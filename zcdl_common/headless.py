@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -25,10 +26,10 @@ def execute(network: Network, params: dict[str, Any]) -> int:
 
     results = places.results_folder(params.get("results", "")).resolve()
     results.mkdir(parents=True, exist_ok=True)
-    params = {"name": f"{network.name}_{datetime.datetime.now():%Y-%m-%d_%H%M%S}", **params}
-    params["results"] = str(results)
+    name = params.get("name") or f"{network.name}_{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
+    params = {**params, "name": name, "results": str(results)}
     notebook = resource("notebooks") / f"{network.name}.ipynb"
-    executed = results / f"{params['name']}.ipynb"
+    executed = _free(results / f"{name}.ipynb")
     print(f"running {notebook.name} as {params['name']}", flush=True)
     try:
         execute_notebook(
@@ -58,12 +59,19 @@ def execute(network: Network, params: dict[str, Any]) -> int:
 def _absolute(params: dict[str, Any]) -> dict[str, Any]:
     """Folders as absolute paths, since the kernel works in the results folder."""
     fixed = dict(params)
-    for name in ("source", "target", "test_source", "test_target", "predict_source", "model", "start_from"):
+    for name in ("source", "target", "test_source", "test_target", "repaired", "predict_source", "model",
+                 "start_from"):  # fmt: skip
         parts = [part.strip() for part in str(fixed.get(name) or "").split(";") if part.strip()]
         whole = [str(Path(p).expanduser().resolve()) if Path(p).expanduser().exists() else p for p in parts]
         if whole:
             fixed[name] = ";".join(whole)
     return fixed
+
+
+def _free(path: Path) -> Path:
+    """`path`, or the first name after it that is not taken: earlier executions stay as they are."""
+    others = (path.with_stem(f"{path.stem}_{n}") for n in itertools.count(2))
+    return next(p for p in itertools.chain([path], others) if not p.exists())
 
 
 def _kernel() -> str:

@@ -214,10 +214,14 @@ def _differences(folder: Path, network: Network, config: Config, data: Data) -> 
     if names:
         return f"that run was trained with another {', '.join(names)}"
     if {(r["name"], r["role"], r["sha256"]) for r in there.files()} != {
-        (sample.name, role, sha256(sample.source.path)) for sample, role in _roles(data)
+        (sample.name, role, _digest(sample.source.path)) for sample, role in _roles(data)
     }:
         return "that run was trained on other images"
     return ""
+
+
+def _digest(path: Path) -> str:
+    return sha256(path) if path.is_file() else ""  # an OME-Zarr image is a folder
 
 
 def _roles(data: Data) -> list[tuple[Sample, str]]:
@@ -239,7 +243,7 @@ def data_table(data: Data) -> str:
         target = sample.target.path if sample.target else ""
         size = " x ".join(f"{p:g}" for p in info.pixel_size) if info.pixel_size else ""
         shape = " x ".join(map(str, info.shape))
-        digest = sha256(sample.source.path) if sample.source.path.is_file() else ""
+        digest = _digest(sample.source.path)
         table.writerow([sample.name, sample.source.path, target, digest, role, shape, info.dtype, size])
     return out.getvalue()
 

@@ -12,6 +12,7 @@ from zcdl_common.config import Config
 from zcdl_common.data import Data, measure, open_data
 from zcdl_common.errors import DataError
 from zcdl_common.fit import Listener
+from zcdl_common.folders import split_folders, stem
 from zcdl_common.network import Network
 from zcdl_common.predict import Written, predict_folder
 from zcdl_common.run import Run, create, open_run, place
@@ -156,7 +157,7 @@ def chosen_model(config: Config) -> Run:
 
 def apply(run: Run, source: str, say: Say = print) -> list[Written]:
     """Predict the images in `source` into the run folder; one bad file never loses the others."""
-    name = Path(source.split(";")[0].strip().rstrip("/\\")).stem or "images"
+    name = stem(Path(split_folders(source)[0].rstrip("/\\"))) or "images"
     target = run.folder / "predictions" / name
 
     def progress(done: int, of: int, name: str) -> None:
@@ -174,11 +175,16 @@ def report(run: Run) -> tuple[Path, Path]:
 
 
 def test_folder(run: Run) -> str:
-    """Files of the test images, for a first prediction."""
-    files = [row["file"] for row in run.files() if row["role"] == "test"] or [run.files()[0]["file"]]
-    folders = {str(Path(file).parent) for file in files}
-    every = {row["file"] for row in run.files() if str(Path(row["file"]).parent) in folders}
-    return folders.pop() if len(folders) == 1 and every == set(files) else files[0]
+    """Folder of the test images, else the first of them, for a first prediction."""
+    if run.config.test_source:
+        return run.config.test_source
+    split = data_of(run).split
+    paths = [getattr(s.source, "paths", (s.source.path,)) for s in split.test or split.train]
+    folders = {p[0].parent for p in paths}
+    learned = {s.source.path.parent for s in split.train + split.validation}
+    if len(folders) == 1 and not folders & learned:
+        return str(folders.pop())
+    return ";".join(map(str, paths[0]))  # several files are channels of one image
 
 
 def export(run: Run, say: Say = print) -> Any:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import tifffile
@@ -58,7 +60,7 @@ def test_roles_follow_the_seed_alone(make, tmp_path):
 
 def test_one_group_cannot_be_divided(make, tmp_path):
     make.pairs(tmp_path, 3)
-    with pytest.raises(DataError, match="one group .*group_by"):
+    with pytest.raises(DataError, match=r"one group .*group_by"):
         opened(tmp_path, group_by="cell")
 
 
@@ -156,7 +158,7 @@ def test_strips_keep_a_gap_and_stay_inside(tmp_path_factory, length, width, has_
     axis = int(width > length)
     spans = [s.source.region[axis] for s in split.train + split.validation + split.test]
     assert len(spans) == (2 if has_test else 3)
-    assert all(b - a >= gap for (_, a), (b, _) in zip(spans, spans[1:], strict=False))
+    assert all(b - a >= gap for (_, a), (b, _) in pairwise(spans))
     assert spans[0][0] >= 0 and spans[-1][1] <= max(length, width)
     assert all(stop - start >= 8 for start, stop in spans)
     assert spans[0][1] - spans[0][0] > spans[1][1] - spans[1][0]
@@ -169,7 +171,7 @@ def gap_of(length, width):
 
 def test_a_single_image_that_is_too_small_says_so(make, tmp_path):
     make.pairs(tmp_path, 1, (48, 40))
-    with pytest.raises(DataError, match="one image only .*48 pixels long.*patch_size"):
+    with pytest.raises(DataError, match=r"one image only .*48 pixels long.*patch_size"):
         opened(tmp_path)
 
 
@@ -228,5 +230,5 @@ def test_numbers_in_masks_are_objects_or_classes_as_the_user_says(make, tmp_path
 def test_neither_folders_nor_a_data_set_is_refused():
     with pytest.raises(ConfigError, match="section 2"):
         open_data(UNetConfig(), UNET)
-    with pytest.raises(ConfigError, match="target is empty.*masks"):
+    with pytest.raises(ConfigError, match=r"target is empty.*masks"):
         open_data(UNetConfig.parse({"source": "."}), UNET)

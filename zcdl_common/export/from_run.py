@@ -151,9 +151,13 @@ def as_run(package: Path, results: Path) -> Path:
                 "in Fiji (deepImageJ) or with bioimageio.core, or train from it: name it under 'start from' "
                 "in section 4."
             )
-        folder = results / package.stem
-        if (folder / "config.yaml").exists():
-            return folder
+        weights = archive.read("weights.pt")
+        for folder in (results / f"{package.stem}{end}" for end in ("", *(f"_{n}" for n in range(2, 1000)))):
+            there = folder / "weights" / "best.pt"
+            if there.exists() and there.read_bytes() == weights:
+                return folder
+            if not folder.exists():
+                break
         wanted = {"zcdl_plan.yaml": "plan.yaml", "weights.pt": "weights/best.pt"}
         wanted |= {SETTINGS: "quality_control/settings.json"} if SETTINGS in names else {}
         for name, place in {**wanted, "zcdl_config.yaml": "config.yaml"}.items():

@@ -1,0 +1,100 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+
+from zcdl_common import session
+from zcdl_common.config import Config
+from zcdl_common.networks.unet import UNetConfig
+from zcdl_common.run import open_run
+
+
+def test_the_chosen_model_takes_parameters_of_use_and_of_reading_alone(trained):
+    config = UNetConfig.parse(
+        {"model": str(trained.folder), "threshold": 0.8, "weights": "last", "channels": "0", "loss": "dice"}
+    )
+    run = session.chosen_model(config)
+    assert (run.config.threshold, run.config.weights, run.config.channels) == (0.8, "last", ("0",))
+    assert run.config.loss == "cross-entropy"
+
+
+def test_a_package_becomes_a_run_once_and_never_another_run(trained, tmp_path):
+    import zipfile
+
+    def packed(name, weights):
+        path = tmp_path / name
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(trained.folder / "config.yaml", "zcdl_config.yaml")
+            archive.write(trained.folder / "plan.yaml", "zcdl_plan.yaml")
+            archive.writestr("weights.pt", weights)
+        return path
+
+    own = (trained.weights / "best.pt").read_bytes()
+    first = packed("run.zip", own)
+    results = tmp_path / "elsewhere"
+    config = UNetConfig.parse({"model": str(first), "results": str(results)})
+    assert session.chosen_model(config).folder == session.chosen_model(config).folder == results / "run"
+    packed("run.zip", own + b"another model of the same name")
+    assert session.chosen_model(config).folder == results / "run_2"
+    assert (results / "run" / "weights" / "best.pt").read_bytes() == own
+
+
+def test_predictions_lie_under_the_name_of_their_folder(trained, images_2d, tmp_path):
+    for name in ("day.1", "day.2"):
+        shutil.copytree(images_2d / "images", tmp_path / name)
+        session.apply(trained, str(tmp_path / name), say=lambda text: None)
+    found = {p.name: len(list(p.iterdir())) for p in (trained.folder / "predictions").iterdir()}
+    assert found == {"day.1": 6, "day.2": 6}
+
+
+def test_without_new_images_a_test_image_is_predicted(trained):
+    role = {row["file"]: row["role"] for row in trained.files()}
+    assert role[session.test_folder(trained)] == "test"
+
+
+def test_a_test_folder_is_predicted_whole(make, tmp_path):
+    make.pairs(tmp_path)
+    source, target = make.pairs(tmp_path / "test", 2, first=20)
+    run, _ = make.train(tmp_path, test_source=str(source), test_target=str(target))
+    assert session.test_folder(run) == str(source)
+
+
+def test_an_image_of_several_channels_is_predicted_whole(make, tmp_path):
+    make.pairs(tmp_path)
+    for path in (tmp_path / "images").iterdir():
+        make.write(tmp_path / "actin" / path.name, 2 * tifffile.imread(path))
+    run, _ = make.train(tmp_path, source=f"{tmp_path / 'images'};{tmp_path / 'actin'}")
+    written = session.apply(run, session.test_folder(run), say=lambda text: None)
+    assert [w.problem for w in written] == [""]
+    assert len(session.test_folder(run).split(";")) == 2
+
+
+def test_judging_writes_scores_that_can_be_computed_again(trained, make):
+    summary = session.judge(trained, say=lambda text: None)
+    on_disk = json.loads((trained.quality_control / "summary.json").read_text())
+    assert on_disk["verdict"] == summary["verdict"] == "unclear"
+    assert on_disk["n_images"] == 1 and on_disk["primary"] == "iou"
+    test = next(row for row in trained.files() if row["role"] == "test")
+    session.apply(trained, test["file"], say=lambda text: None)
+    mask = tifffile.imread(next((trained.folder / "predictions").rglob("*.tif"))) > 0
+    truth = tifffile.imread(test["target"]) > 0
+    iou = (mask & truth).sum() / (mask | truth).sum()
+    assert on_disk["metrics"]["iou"]["network"]["mean"] == pytest.approx(iou)
+    assert on_disk["metrics"]["iou"]["network"]["ci95"] is None, "one image has no interval"
+    for name in ("metrics.csv", "settings.json", "figures/examples.png", "figures/scores.png"):
+        assert (trained.quality_control / name).stat().st_size > 0
+    assert len(list((trained.quality_control / "maps").iterdir())) == 1
+    assert on_disk["threshold"] == trained.settings()["threshold"]
+    assert isinstance(trained.config, Config)
+
+
+def test_the_report_is_rewritten_after_every_section(trained):
+    page, pdf = session.report(trained)
+    before = page.read_text()
+    session.judge(trained, say=lambda text: None)
+    session.report(trained)
+    assert page.read_text() != before and pdf.read_bytes().startswith(b"%PDF")
+    assert open_run(trained.folder).folder == trained.folder
+    assert np.isfinite(trained.history()[-1]["val_loss"])
