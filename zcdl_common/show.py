@@ -292,7 +292,8 @@ def judged(run: Run, summary: dict[str, Any]) -> None:
     table(rows)
     for name in ("examples", "worst", "scores", "threshold_curve"):
         path = run.quality_control / "figures" / f"{name}.png"
-        if path.exists() and places.in_kernel():
+        only = name == "worst" and summary["n_images"] == 1  # the example already shows it
+        if path.exists() and places.in_kernel() and not only:
             picture(path)
     if summary["next"]:
         message("What next?\n" + "\n".join(f"- {step}" for step in summary["next"]))

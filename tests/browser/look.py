@@ -225,7 +225,7 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": args.width, "height": 1000})
+        page = browser.new_page(viewport={"width": args.width, "height": 1600})
         lab = Lab(page, args.shots, args.prefix)
         try:
             lab.open(address, args.notebook)
