@@ -38,9 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     run = add("run", _run, "execute a notebook from its first to its last cell")
     run.add_argument("network", help="one of: " + ", ".join(networks.NETWORKS))
     run.add_argument("--params", type=Path, help="YAML file with parameters, for example an old config.yaml")
-    run.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="single parameters"
-    )
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": [], "metavar": "NAME=VALUE"}
+    run.add_argument("--set", help="single parameters", **several)
     run.add_argument("--out", help="folder for the results")
     add("demo", _demo, "train on the bundled image, in about three minutes")
     add("list", _list, "networks and example data sets")
