@@ -61,7 +61,7 @@ class Browser:
     def __init__(self, current: Callable[[], str], choose: Callable[[str], None]):
         self.current, self.choose = current, choose
         self.folder = Path()
-        self.button = widgets.Button(description="Browse ...", layout=widgets.Layout(width="90px"))
+        self.button = widgets.Button(description="Browse", layout=widgets.Layout(width="70px"))
         self.button.on_click(self._open)
         self.title = widgets.HTML()
         self.list = widgets.Select(

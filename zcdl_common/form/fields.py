@@ -16,7 +16,7 @@ from zcdl_common.form.browser import Browser
 from zcdl_common.form.words import value_text
 from zcdl_common.parameter import choices_of, clean_path
 
-LABEL_WIDTH, WIDTH, WIDE = "225px", "560px", "700px"
+LABEL_WIDTH, WIDTH, WIDE = "225px", "560px", "640px"
 
 Planned = Mapping[str, tuple[Any, str]]
 """Automatic value of a parameter, and its reason."""
@@ -58,7 +58,7 @@ class Field:
         self.field = config.model_fields[name]
         self.changed = changed
         # takes the rest of the row, and the next line where that is too narrow to read
-        self.note = widgets.HTML(layout=widgets.Layout(flex="1 1 280px", min_width="0", margin="2px 8px"))
+        self.note = widgets.HTML(layout=widgets.Layout(flex="1 1 210px", min_width="0", margin="2px 8px"))
         self.input = self._input(label, options or [(str(c), c) for c in choices_of(self.field)])
         # ipywidgets 7 knows the one, 8 the other
         setattr(
