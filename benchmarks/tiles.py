@@ -50,7 +50,7 @@ def network():
         with torch.inference_mode():
             return (np.moveaxis(net(torch.from_numpy(np.moveaxis(block, -1, 1))).numpy(), 1, -1),)
 
-    return forward, Geometry((8, 8), field_of_view(POOLS), (1, 1)), net
+    return forward, Geometry((8, 8), field_of_view(POOLS)), net
 
 
 def scale(block: np.ndarray) -> np.ndarray:

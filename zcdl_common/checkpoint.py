@@ -80,6 +80,13 @@ class Mirror:
         """Copy when the interval is over; returns whether it did."""
         if self.local == self.remote or (not force and time.monotonic() - self.last < self.every_seconds):
             return False
+        try:
+            return self._copy()
+        except OSError as error:  # the local state is whole: a slow or full Drive must not end training
+            print(f"The copy in {self.remote} could not be brought up to date: {error.strerror or error}.")
+            return False
+
+    def _copy(self) -> bool:
         newest_file = max(self.local.glob("epoch_*.npz"), default=None)
         if newest_file is None:
             return False

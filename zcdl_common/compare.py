@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from zcdl_common import networks
-from zcdl_common.data import Mask
 from zcdl_common.errors import ConfigError, DataError
 from zcdl_common.folders import find_files
 from zcdl_common.images import find_images
+from zcdl_common.masks import Mask
 from zcdl_common.network import Network
 from zcdl_common.pairs import pair
 from zcdl_common.task import Facts, Prediction, Sample, resolve

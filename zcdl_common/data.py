@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,30 +14,10 @@ import numpy as np
 from zcdl_common import datasets
 from zcdl_common.config import Config
 from zcdl_common.errors import ConfigError, DataError
-from zcdl_common.folders import find_files
 from zcdl_common.images import ImageRef, find_images
 from zcdl_common.network import Network
-from zcdl_common.pairs import Pairing, group_of, pair
-from zcdl_common.rois import ENDINGS, is_roi_file, read_rois
-from zcdl_common.task import Array, Facts, Sample, Split, resolve
-
-
-@dataclass(frozen=True)
-class Mask:
-    """Annotations of one image: a mask image of the same size, or ImageJ or QuPath regions."""
-
-    path: Path
-    image: ImageRef
-
-    def read(self) -> Array:
-        """Mask values (Z)YX, or (Z)YXC as the file has them."""
-        if not is_roi_file(self.path):
-            axes = self.image.axes.replace("C", "").replace("S", "")
-            return replace(self.image, paths=(self.path,), axes=axes, channels=None, pixel_size=None).read()
-        whole = replace(self.image, region=None)
-        labels = read_rois(self.path, whole.info().shape, whole.frame).labels
-        region = self.image.region or tuple((0, n) for n in labels.shape)
-        return labels[tuple(slice(a, b) for a, b in region)]
+from zcdl_common.pairs import Pairing, group_of
+from zcdl_common.task import Facts, Sample, Split, resolve
 
 
 class Folders(NamedTuple):
@@ -138,19 +119,17 @@ def _samples(
         pixel_size=config.pixel_size,
         problems=problems,
     )
-    is_mask = network.task.name in ("segment", "instances")
-    targets = find_files(target, prefix + "target", also=ENDINGS if is_mask else ()) if target else []
-    pairing = pair(sources, targets)
     mended = repaired_copies(config.repaired)
+    if target:
+        annotate = resolve(network.task.annotations)
+        pairing, targets = annotate(sources, target, prefix + "target", mended)
+    else:
+        pairing, targets = Pairing(tuple((image, image.path) for image in sources), (), ()), repeat(None)
     samples = []
-    for image, path in pairing.pairs:
-        image = replace(image, paths=tuple(mended.get(p.resolve(), p) for p in image.paths))
-        path = mended.get(path.resolve(), path)
-        goal = Mask(path, image) if is_mask else replace(image, paths=(path,), channels=None)
+    for (image, _), goal in zip(pairing.pairs, targets, strict=False):
         group = group_of(image.name, config.group_by) if config.group_by else image.group
-        samples.append(Sample(image.name, group, image, goal))
-    if not target:
-        samples = [Sample(image.name, image.group, image) for image in pairing.without_target]
+        whole = replace(image, paths=tuple(mended.get(p.resolve(), p) for p in image.paths))
+        samples.append(Sample(image.name, group, whole, goal))
     return tuple(samples), pairing
 
 
@@ -236,12 +215,9 @@ def strips(sample: Sample, config: Config, has_test: bool, gap: int | None = Non
     for name, (a, b) in zip(("train", "validation", "test"), ends, strict=False):
         region = tuple((a, b) if i == axis else (0, s) for i, s in enumerate(shape))
         part = image.crop(region)
-        target = sample.target
-        if isinstance(target, Mask):
-            target = Mask(target.path, part)
-        elif isinstance(target, ImageRef):
-            target = target.crop(region)
-        parts.append(replace(sample, name=f"{sample.name}_{name}", source=part, target=target))
+        target: Any = sample.target  # every annotation that opens by file can be cropped like its image
+        goal = target.crop(region) if target is not None else None
+        parts.append(replace(sample, name=f"{sample.name}_{name}", source=part, target=goal))
     note = (
         f"There is one image. It was divided into strips along {'Y' if axis == len(shape) - 2 else 'X'} for "
         f"training, validation{'' if has_test else ' and test'}, with {gap} pixels left out between them."

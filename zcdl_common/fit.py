@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from zcdl_common.errors import RunError
-from zcdl_common.network import Model
+from zcdl_common.network import Best, Model
 from zcdl_common.task import Batch, Sample
 
 History = list[dict[str, float]]
@@ -47,6 +47,7 @@ class Listener(Protocol):
     def epoch(self, moment: Moment) -> str | None: ...
 
 
+VALIDATION_LOSS = Best()
 Rate = Callable[[Moment], float]
 """Learning rate of the next step."""
 
@@ -90,7 +91,7 @@ def fit(
                 break
         # only here does the host wait for the device
         means = {key: float(np.mean([float(row[key]) for row in losses])) for key in losses[0]}
-        if not math.isfinite(means["loss"]):
+        if not all(map(math.isfinite, means.values())):
             raise RunError(
                 f"The loss is no longer a number in epoch {epoch}, so training cannot go on. "
                 "Use a smaller learning_rate (a tenth) or precision = float32, and a new name."
@@ -130,7 +131,7 @@ def schedule(
     learning_rate: float,
     *,
     budget_minutes: float | None = None,
-    monitor: str = "val_loss",
+    monitor: Best = VALIDATION_LOSS,
     patience: int = 10,
 ) -> Rate:
     """Learning rate as a function of what has been trained.
@@ -153,10 +154,11 @@ def schedule(
         return learning_rate * min(1.0, 2 - 2 * done(moment))
 
     def plateau(moment: Moment) -> float:
-        halvings, best, waited = 0, math.inf, 0
+        halvings, waited, best = 0, 0, None
         for row in moment.history:
-            if row[monitor] < best:
-                best, waited = row[monitor], 0
+            value = row[monitor.key or "loss"]
+            if best is None or monitor.better(value, best):
+                best, waited = value, 0
             else:
                 waited += 1
             if waited >= patience:

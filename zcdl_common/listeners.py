@@ -70,7 +70,7 @@ class Checkpoints(Quiet):
 
     def epoch(self, moment: Moment) -> str | None:
         checkpoint.write(self.mirror.local, moment.epoch, moment.model.state(), moment.history)
-        self.mirror.update(force=moment.epoch == moment.epochs)
+        self.mirror.update()
         return None
 
 

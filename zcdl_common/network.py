@@ -26,8 +26,16 @@ class Geometry:
     """Sizes must be a multiple of this."""
     halo: tuple[int, ...]
     """How far an output pixel sees; tiles overlap by at least this."""
-    scale: tuple[int, ...]
-    """Output size divided by input size."""
+
+
+class Map(NamedTuple):
+    """One dense output of a network. Its size beside the input's is what `Model.forward` returns."""
+
+    name: str
+    channels: tuple[str, ...]
+    meaning: str
+    range: tuple[float, float] | None = None
+    """Smallest and largest value that can occur; None: not limited."""
 
 
 class Plan(NamedTuple):
@@ -68,8 +76,8 @@ class Model(Protocol):
     """A network with weights. NumPy in, NumPy out; no backend type crosses this line."""
 
     geometry: Geometry
-    output_names: tuple[tuple[str, tuple[str, ...], str], ...]
-    """Name, channel names and meaning of each map."""
+    maps: tuple[Map, ...]
+    """What `forward` returns, in this order."""
     part: int
     """Patches that go through the network at once, at most the batch size."""
 
@@ -78,11 +86,18 @@ class Model(Protocol):
         ...
 
     def batch(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
-        """One training batch, a function of `samples` and `rng` alone."""
+        """One training batch, a function of `samples` and `rng` alone.
+
+        Made in another thread while the one before trains. A library that draws from ``np.random``
+        may be seeded here from `rng`; then neither `step` nor a listener may draw from it.
+        """
         ...
 
     def step(self, batch: Batch, learning_rate: float) -> Mapping[str, Any]:
-        """One optimiser step; results stay on the device until turned into floats."""
+        """One optimiser step; always the same keys, ``loss`` among them.
+
+        Results stay on the device until turned into floats.
+        """
         ...
 
     def validate(self, samples: Sequence[Sample]) -> dict[str, float]:
@@ -90,7 +105,10 @@ class Model(Protocol):
         ...
 
     def state(self) -> dict[str, Array]:
-        """Everything a resumed run needs: weights, optimisers, image pools, loss scaler."""
+        """Everything a resumed run needs: weights, optimisers, image pools, loss scaler.
+
+        Keys of weights start with ``module/``, as `start` expects them.
+        """
         ...
 
     def restore(self, state: Mapping[str, Array]) -> None: ...
@@ -136,6 +154,10 @@ class Network:
     scale: Callable[[Facts], Scaling]
     """How images become network input; one rule in training, prediction and export."""
     best: Best = Best()
+    margin: float = 0.01
+    """Difference of the primary metric below which two methods are called the same."""
+    higher_is_better: bool = True
+    """Direction of the primary metric."""
     summary: str = ""
     """One line: what it is for."""
     limits: str = ""

@@ -21,9 +21,6 @@ from zcdl_common.plots import metric_label
 from zcdl_common.run import Run
 from zcdl_common.task import Array, Baseline, Prediction, Sample, resolve
 
-MARGIN = 0.01
-"""Difference of the primary metric (0 to 1) below which two methods are called the same."""
-
 Say = Callable[[str], None]
 
 
@@ -80,11 +77,11 @@ def choose_settings(run: Run, model: Model, data: Data, say: Say = print) -> dic
     """Decoding settings from the validation images, recorded for prediction and export."""
     say("choosing the threshold on the validation images ...")
     task = run.network.task
-    maps, truths = [], []
-    for sample in data.split.validation:
-        maps.append(use.maps(run, model, sample.source.read())[0])
-        truths.append(task.read_target(sample, run.facts))
-    chosen: dict[str, Any] = resolve(task.settings)(maps, truths)
+    outputs = (  # one at a time: probabilities of many images would not fit memory
+        (use.maps(run, model, sample.source.read()), task.read_target(sample, run.facts))
+        for sample in data.split.validation
+    )
+    chosen: dict[str, Any] = resolve(task.settings)(model.decode, outputs, run.facts)
     write_text(run.quality_control / "settings.json", json.dumps(chosen))
     return run.settings()
 
@@ -127,7 +124,7 @@ def summarise(run: Run, table: pd.DataFrame, groups: list[str], baseline: Baseli
     names = [c for c in table.columns if f"classical_{c}" in table]
     compared = statistics.compare(
         table[primary].to_numpy(), table[f"classical_{primary}"].to_numpy(),
-        margin=MARGIN, groups=groups, seed=seed,
+        margin=run.network.margin, higher_is_better=run.network.higher_is_better, groups=groups, seed=seed,
     )  # fmt: skip
     sentence = statistics.sentence(compared, metric_label(primary), baseline.name)
     if "strips" in run.split_note:

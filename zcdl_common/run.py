@@ -31,6 +31,9 @@ PACKAGES = """
 """.split()  # noqa: SIM905
 
 
+COLUMNS = ("name", "file", "target", "sha256", "target_sha256", "role", "shape", "dtype", "pixel_size")
+
+
 @dataclass(frozen=True)
 class Run:
     """One training: its folder, parameters and facts."""
@@ -93,9 +96,10 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """Decoding settings chosen on validation images; the user's own come first."""
         path = self.quality_control / "settings.json"
-        chosen = json.loads(path.read_text()) if path.exists() else {"threshold": 0.5}
-        own = getattr(self.config, "threshold", None)
-        return {**chosen, "threshold": own} if own is not None else chosen
+        chosen = json.loads(path.read_text()) if path.exists() else {}
+        own = {name: getattr(self.config, name, None) for name in self.network.task.decoding}
+        given = {name: value for name, value in own.items() if value is not None}
+        return {**self.network.task.decoding, **chosen, **given}
 
     def files(self) -> list[dict[str, str]]:
         """Rows of data.csv."""
@@ -213,15 +217,18 @@ def _differences(folder: Path, network: Network, config: Config, data: Data) -> 
     names = [n for n in config.same_run(there.config) if n not in ("source", "target")]
     if names:
         return f"that run was trained with another {', '.join(names)}"
-    if {(r["name"], r["role"], r["sha256"]) for r in there.files()} != {
-        (sample.name, role, _digest(sample.source.path)) for sample, role in _roles(data)
+    if {(r["name"], r["role"], r["sha256"], r["target_sha256"]) for r in there.files()} != {
+        (sample.name, role, *_digests(sample)) for sample, role in _roles(data)
     }:
-        return "that run was trained on other images"
+        return "that run was trained on other images or targets"
     return ""
 
 
-def _digest(path: Path) -> str:
-    return sha256(path) if path.is_file() else ""  # an OME-Zarr image is a folder
+def _digests(sample: Sample) -> tuple[str, str]:
+    """Of the image and of its target; empty for an OME-Zarr image, which is a folder."""
+    paths = (sample.source.path, sample.target.path if sample.target else None)
+    first, second = (sha256(path) if path and path.is_file() else "" for path in paths)
+    return first, second
 
 
 def _roles(data: Data) -> list[tuple[Sample, str]]:
@@ -237,14 +244,14 @@ def data_table(data: Data) -> str:
     """data.csv: every file with its role and digest."""
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    table.writerow(["name", "file", "target", "sha256", "role", "shape", "dtype", "pixel_size"])
+    table.writerow(COLUMNS)
     for sample, role in _roles(data):
         info = sample.source.info()  # type: ignore[attr-defined]
         target = sample.target.path if sample.target else ""
         size = " x ".join(f"{p:g}" for p in info.pixel_size) if info.pixel_size else ""
         shape = " x ".join(map(str, info.shape))
-        digest = _digest(sample.source.path)
-        table.writerow([sample.name, sample.source.path, target, digest, role, shape, info.dtype, size])
+        known = [sample.name, sample.source.path, target, *_digests(sample)]
+        table.writerow([*known, role, shape, info.dtype, size])
     return out.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -169,14 +169,16 @@ def foreground_probability(probability: Array) -> Array:
     return probability[..., 0] if probability.shape[-1] == 1 else 1.0 - probability[..., 0]
 
 
-def choose_threshold(maps: Sequence[Array], truths: Sequence[Array]) -> dict[str, Any]:
+def choose_threshold(
+    decode: Callable[..., Prediction], outputs: Iterable[tuple[tuple[Array, ...], Array]], facts: Facts
+) -> dict[str, Any]:
     """Threshold with the best mean IoU of foreground over validation images, and the whole curve."""
     from zcdl_common.metrics import segmentation
 
     curves = np.stack(
         [
-            segmentation.threshold_curve(foreground_probability(m), t > 0, THRESHOLDS)
-            for m, t in zip(maps, truths, strict=True)
+            segmentation.threshold_curve(foreground_probability(maps[0]), truth > 0, THRESHOLDS)
+            for maps, truth in outputs
         ]
     )
     best = segmentation.best_threshold(curves, THRESHOLDS)

@@ -47,12 +47,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Split:
-    """Samples by role. ``unpaired`` is a second domain without partners (CycleGAN)."""
+    """Samples by role."""
 
     train: tuple[Sample, ...]
     validation: tuple[Sample, ...]
     test: tuple[Sample, ...] = ()
-    unpaired: tuple[Sample, ...] = ()
     note: str = ""
     """How the images were divided, in a sentence for the report."""
 
@@ -115,6 +114,8 @@ class Task:
     """What varies with the kind of target. Strings are import paths, resolved on first use."""
 
     name: Literal["restore", "segment", "instances", "detect", "localise", "translate"]
+    annotations: str
+    """``(sources, folder text, parameter, repaired copies) -> (Pairing, a Lazy target a pair)``."""
     target: str
     """``(sample, facts) -> target array`` as the network learns it."""
     facts: str
@@ -123,8 +124,10 @@ class Task:
     """``(truth, Prediction, facts) -> dict`` of metric name to value, for one image."""
     baseline: str
     """``(train samples, facts, seed) -> Baseline``: the classical method, tuned."""
+    decoding: Mapping[str, Any]
+    """Settings of `Model.decode` before any were chosen; a parameter of the same name comes first."""
     settings: str
-    """``(model maps and truths of validation images) -> dict``: decoding settings such as a threshold."""
+    """``(decode, iterable of (maps, truth) of validation images, facts) -> dict``: better settings."""
     outputs: str
     """``(prediction, config, facts) -> {suffix: Output}``: the files that a prediction becomes."""
     stream: str

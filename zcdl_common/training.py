@@ -60,10 +60,11 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
     epochs = config.epochs or 1
     saved = checkpoint.newest(local, remote)
     history: History = saved.history if saved else []
+    states = listeners.Checkpoints(local, remote)
     keep = [
         listeners.Weights(run.weights, run.network.best),
         listeners.LossesTable(run.folder / "losses.csv"),
-        listeners.Checkpoints(local, remote),
+        states,
     ]
     stops = _stops(run)
     ended = _ended(run, history, stops)
@@ -89,7 +90,7 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
                 config.schedule,
                 config.learning_rate or 0.0,
                 budget_minutes=config.time_budget_minutes,
-                monitor=run.network.best.key or "val_loss",
+                monitor=run.network.best,
             ),
             seed=config.seed,
             history=history,
@@ -108,6 +109,8 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
             f"Interrupted. {len(history)} whole epochs are kept and usable; "
             "run this cell again to go on from there."
         )
+    finally:  # however it ended, the slower place has the newest state too
+        states.mirror.update(force=True)
 
 
 def _stops(run: Run) -> list[Listener]:

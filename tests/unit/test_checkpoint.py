@@ -202,7 +202,6 @@ def test_a_torn_copy_in_the_mirror_leaves_its_older_generation(tmp_path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfile", unplugged)
-        with pytest.raises((OSError, RunError)):
-            mirror.update()
+        assert not mirror.update()  # said, but training goes on
     same(checkpoint.newest(remote), 2)
     same(checkpoint.newest(local, remote), 3)

@@ -31,7 +31,7 @@ class Bright:
     def __init__(self):
         from zcdl_common.network import Geometry
 
-        self.geometry, self.seen = Geometry((1, 1), (0, 0), (1, 1)), []
+        self.geometry, self.seen = Geometry((1, 1), (0, 0)), []
 
     def forward(self, tiles):
         self.seen.append(tiles.shape[1:3])

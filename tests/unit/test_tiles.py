@@ -37,7 +37,7 @@ def small_unet(ndim, pool, upsample=1, channels=2):
         return y, np.moveaxis(b.numpy(), 1, -1)  # full size, and at the scale of the coarse level
 
     halo = tuple(2 + 2 * p for p in pool)
-    return forward, Geometry(multiple=pool, halo=halo, scale=(upsample,) * ndim)
+    return forward, Geometry(multiple=pool, halo=halo)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_windows_share_one_shape_and_batches_are_full():
     predict_tiled(
         forward,
         image,
-        Geometry((4, 4), (8, 8), (1, 1)),
+        Geometry((4, 4), (8, 8)),
         tile=(20, 20),
         batch=6,
         progress=lambda *a: progress.append(a),
@@ -115,7 +115,7 @@ def test_scale_is_applied_to_what_is_read_and_zarr_serves_as_input_and_output(tm
     def make(shape, dtype):
         return zarr.create_array(tmp_path / "out.zarr", shape=shape, chunks=(32, 32, 1), dtype=dtype)
 
-    geometry = Geometry((4, 4), (4, 4), (1, 1))
+    geometry = Geometry((4, 4), (4, 4))
     (written,) = predict_tiled(
         lambda x: (x,), source, geometry, tile=(16, 16), scale=lambda b: b / np.float32(16), out=make
     )
@@ -127,7 +127,7 @@ def test_memory_maps_serve_as_input_and_output(tmp_path):
     np.save(tmp_path / "in.npy", values)
     source = np.load(tmp_path / "in.npy", mmap_mode="r")
     out = [np.lib.format.open_memmap(tmp_path / "out.npy", "w+", np.float32, values.shape)]
-    geometry = Geometry((1, 4, 4), (1, 4, 4), (1, 1, 1))
+    geometry = Geometry((1, 4, 4), (1, 4, 4))
     predict_tiled(lambda x: (x + 1,), source, geometry, tile=(2, 150, 150), out=out)
     out[0].flush()
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), values + np.float32(1))
@@ -137,7 +137,7 @@ def test_changes_in_a_copy_on_write_map_are_never_released(tmp_path):
     np.save(tmp_path / "in.npy", np.zeros((64, 64, 1), np.float32))
     source = np.load(tmp_path / "in.npy", mmap_mode="c")
     source[:] = 7
-    (copy,) = predict_tiled(lambda x: (x,), source, Geometry((1, 1), (0, 0), (1, 1)), tile=(32, 32))
+    (copy,) = predict_tiled(lambda x: (x,), source, Geometry((1, 1), (0, 0)), tile=(32, 32))
     assert (copy == 7).all()
     assert (source == 7).all()
 
@@ -145,7 +145,7 @@ def test_changes_in_a_copy_on_write_map_are_never_released(tmp_path):
 def test_an_output_of_the_wrong_shape_is_refused():
     image = np.zeros((8, 8, 1))
     with pytest.raises(ValueError, match=r"\(8, 8, 1\).*\(9, 8, 1\)"):
-        predict_tiled(lambda x: (x,), image, Geometry((1, 1), (0, 0), (1, 1)), out=[np.zeros((9, 8, 1))])
+        predict_tiled(lambda x: (x,), image, Geometry((1, 1), (0, 0)), out=[np.zeros((9, 8, 1))])
 
 
 @settings(max_examples=50, deadline=None)
@@ -156,7 +156,7 @@ def test_an_output_of_the_wrong_shape_is_refused():
     st.integers(0, 30),
 )
 def test_cores_cover_once_and_windows_hold_the_halo(shape, core, multiple, halo):
-    geometry = Geometry((multiple,) * 2, (halo,) * 2, (1, 1))
+    geometry = Geometry((multiple,) * 2, (halo,) * 2)
     covered = np.zeros(shape, int)
     for tile in tiles(shape, geometry, core):
         covered[tile.core] += 1
@@ -169,7 +169,7 @@ def test_cores_cover_once_and_windows_hold_the_halo(shape, core, multiple, halo)
 
 
 def test_every_point_belongs_to_one_tile_also_on_edges_and_outside():
-    cut = tiles((50, 40), Geometry((4, 4), (4, 4), (1, 1)), (16, 16))
+    cut = tiles((50, 40), Geometry((4, 4), (4, 4)), (16, 16))
     rng = np.random.default_rng(0)
     points = np.concatenate([rng.uniform(-3, 55, (200, 2)), [[16, 16], [0, 0], [50, 40], [32, 31.999]]])
     owners = np.array([tile.owns(points) for tile in cut])
@@ -193,7 +193,7 @@ def test_objects_counted_tile_by_tile_equal_those_of_the_whole_image():
     whole = found(image[..., 0])
     pieces = []
     for tile, (maps,) in predict_tiles(
-        lambda x: (x,), image, Geometry((1, 1), (30, 30), (1, 1)), tile=(32, 32)
+        lambda x: (x,), image, Geometry((1, 1), (30, 30)), tile=(32, 32)
     ):
         points = found(maps[..., 0]) + [w.start for w in tile.window]
         pieces.append(points[tile.owns(points)])
@@ -211,12 +211,12 @@ def test_reading_beyond_the_end_equals_numpy_reflection(size, start, length):
 
 
 def test_default_tile_wastes_little_and_keeps_to_its_budget():
-    plane = Geometry((16, 16), (92, 92), (1, 1))
+    plane = Geometry((16, 16), (92, 92))
     core = default_tile(plane)
     window = np.array(core) + 2 * 96
     assert np.prod(window) <= 2**22
     assert np.prod(window) / np.prod(core) < 1.3
-    stack = Geometry((1, 4, 4), (20, 46, 46), (1, 1, 1))
+    stack = Geometry((1, 4, 4), (20, 46, 46))
     z, y, x = default_tile(stack, (32, 2000, 3000))
     assert z == 32  # a thin stack needs no halo along Z
     assert z * (y + 96) * (x + 96) <= 2**22
@@ -238,7 +238,7 @@ limits = Percentile().limits(source)
 make = lambda shape, dtype: np.lib.format.open_memmap(f"{folder}/{side}.npy", "w+", dtype, shape)
 blur = lambda x: (ndimage.uniform_filter(x, (0, 3, 3, 0)),)
 predict_tiled(
-    blur, source, Geometry((16, 16), (16, 16), (1, 1)), tile=(512, 512), out=make,
+    blur, source, Geometry((16, 16), (16, 16)), tile=(512, 512), out=make,
     scale=lambda block: Percentile().apply(block, limits),
 )
 # ru_maxrss would also count the parent process, from before this program was started in its place

@@ -102,8 +102,8 @@ def package_info(run: Run, model: Model, folder: Path) -> PackageInfo:
     if metrics.exists():
         attachments.append(Path(shutil.copyfile(metrics, folder / "quality_control.csv")))
     outputs = tuple(
-        Output(name, channels, model.geometry.halo, range=(0.0, 1.0), description=text)
-        for name, channels, text in model.output_names
+        Output(m.name, m.channels, model.geometry.halo, range=m.range, description=m.meaning)
+        for m in model.maps
     )
     dois = (*network.cite, citations.ZEROCOST)
     return PackageInfo(
@@ -121,13 +121,14 @@ def package_info(run: Run, model: Model, folder: Path) -> PackageInfo:
         cite=tuple((citations.CITATIONS[doi], doi) for doi in dois),
         tags=(network.name, network.task.name, f"{facts.ndim}d", "pytorch", "zcdl"),
         details=training_details(run, model),
-        extra={"zcdl_common": {"network": network.name, **_threshold(run)}},
+        extra={"zcdl_common": {"network": network.name, "decoding": _decoding(run)}},
         attachments=tuple(attachments),
     )
 
 
-def _threshold(run: Run) -> dict[str, float]:
-    return {"threshold": float(run.settings()["threshold"])} if "threshold" in run.settings() else {}
+def _decoding(run: Run) -> dict[str, Any]:
+    chosen = run.settings()
+    return {name: chosen[name] for name in run.network.task.decoding}
 
 
 def as_run(package: Path, results: Path) -> Path:

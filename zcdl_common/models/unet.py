@@ -15,7 +15,7 @@ from zcdl_common import segmenting
 from zcdl_common.augment import Augmentation, augment
 from zcdl_common.models import _torch
 from zcdl_common.models.nets import unet as nets
-from zcdl_common.network import Geometry, WeightsFiles, Which
+from zcdl_common.network import Geometry, Map, WeightsFiles, Which
 from zcdl_common.networks.plans import multiples
 from zcdl_common.networks.unet import UNetConfig, levels
 from zcdl_common.patches import centre, cut
@@ -40,9 +40,9 @@ class UNetModel:
             "dropout": config.dropout,
         }
         multiple = multiples(pools)
-        self.geometry = Geometry(multiple, nets.field_of_view(pools), (1,) * facts.ndim)
+        self.geometry = Geometry(multiple, nets.field_of_view(pools))
         names = ("foreground",) if classes == 2 else tuple(f"class_{c}" for c in facts.classes)
-        self.output_names = (("probability", names, "probability of each class"),)
+        self.maps = (Map("probability", names, "probability of each class", (0.0, 1.0)),)
         self.device = _torch.pick_device()
         torch.manual_seed(config.seed)
         self.net = nets.UNet(**self.kwargs).to(self.device, memory_format=_torch.memory_format(facts.ndim))
@@ -221,7 +221,7 @@ class UNetModel:
         exported = nets.UNet(**self.kwargs)
         exported.load_state_dict(self.net.state_dict())
         return _torch.convert(
-            exported, test_input, folder, ("raw", "probability"), Path(nets.__file__), self.kwargs
+            exported, test_input, folder, ("raw", self.maps[0].name), Path(nets.__file__), self.kwargs
         )
 
     def parameters(self) -> int:
