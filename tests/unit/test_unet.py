@@ -64,7 +64,8 @@ def test_no_pixel_beyond_the_halo_changes_an_output_pixel(pools):
 
 @pytest.mark.parametrize(
     ("ndim", "pixel_size", "shape", "tile"),
-    [(2, None, (93, 131), (16, 16)), (3, (1.0, 0.25, 0.25), (11, 50, 61), (4, 16, 16)), (3, None, (21, 26, 30), (8,) * 3)],
+    [(2, None, (93, 131), (16, 16)), (3, (1.0, 0.25, 0.25), (11, 50, 61), (4, 16, 16)),
+     (3, None, (21, 26, 30), (8,) * 3)],
 )  # fmt: skip
 def test_tiles_give_what_the_whole_image_gives(ndim, pixel_size, shape, tile):
     model = build(ndim=ndim, pixel_size=pixel_size, depth=2 if ndim == 2 else 1)
