@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zcdl_common import datasets
+from zcdl_common import datasets, places
 from zcdl_common.config import Config
 from zcdl_common.errors import ConfigError, DataError
 from zcdl_common.images import ImageRef, find_images
@@ -57,7 +57,8 @@ def folders_of(config: Config) -> Folders:
         Neither folders nor a data set are named.
     """
     if config.source:
-        return Folders(config.source, config.target, config.test_source, config.test_target)
+        named = (config.source, config.target, config.test_source, config.test_target)
+        return Folders(*map(places.staged, named))
     if config.dataset:
         ready = datasets.prepare(config.dataset)
         return Folders(ready.source, ready.target, ready.test_source, ready.test_target, config.dataset)

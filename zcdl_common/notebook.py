@@ -26,6 +26,8 @@ class Notebook:
         """The parameters cell as it was when section 2 last ran."""
         self._data: tuple[dict[str, Any], Data] | None = None
         self._prepared: tuple[dict[str, Any], Prepared] | None = None
+        self._checked: dict[str, Any] | None = None
+        """Parameters of the images that were checked last."""
         self._run: Run | None = None
         if "ZCDL_PARAMS" in os.environ:  # read once: later reads would undo what the user edits
             self.params = read_params(Path(os.environ["ZCDL_PARAMS"]), network)
@@ -61,6 +63,7 @@ class Notebook:
     def check(self) -> None:
         """Find, pair and examine the images; wrong ones are named with what to do."""
         data = self.data
+        self._checked = self._images()
         show.data(self.network, data)
         report = session.examine(data, self.network, self.config)
         show.findings(report)
@@ -110,6 +113,8 @@ class Notebook:
 
     def train(self) -> None:
         """Train, or go on where training stopped."""
+        if self._checked != self._images():  # an hour of training on wrong pairs helps nobody
+            self.check()
         prepared = self.prepared
         self._run = run = session.begin(prepared)
         show.training_begins(run, prepared.data)
@@ -185,6 +190,11 @@ class Notebook:
             "No trained model is chosen. Train one in section 5, or name the folder of a finished run under "
             f"'model'.{hint}"
         )
+
+    def _images(self) -> dict[str, Any]:
+        """What the parameters say of the images."""
+        names = self.network.Config.fields("images")
+        return {name: value for name, value in self.params.items() if name in names}
 
     def _form(self, *sections: Section) -> None:
         if places.headless():
