@@ -65,7 +65,7 @@ class Browser:
         self.button.on_click(self._open)
         self.title = widgets.HTML()
         self.list = widgets.Select(
-            options=[], rows=8, description="folders", layout=widgets.Layout(width="520px"),
+            options=[], rows=8, description="folders", layout=widgets.Layout(width="98%"),
             style={"description_width": "60px"},
         )  # fmt: skip
         self.up = widgets.Button(description="Up", icon="arrow-up")
@@ -82,7 +82,7 @@ class Browser:
         buttons = widgets.HBox([self.up, self.enter, self.take, self.close])
         self.panel = widgets.VBox(
             [self.title, self.list, buttons],
-            layout=widgets.Layout(display="none", margin="2px 0 8px 234px", width="560px"),
+            layout=widgets.Layout(display="none", margin="2px 0 8px 60px", max_width="680px"),
         )
 
     def show(self, folder: Path | None) -> None:
