@@ -16,7 +16,7 @@ from zcdl_common.form.browser import Browser
 from zcdl_common.form.words import value_text
 from zcdl_common.parameter import choices_of, clean_path
 
-LABEL_WIDTH, WIDTH, WIDE = "225px", "560px", "640px"
+LABEL_WIDTH, WIDTH, PATH_WIDTH, WIDE = "225px", "475px", "560px", "640px"
 
 Planned = Mapping[str, tuple[Any, str]]
 """Automatic value of a parameter, and its reason."""
