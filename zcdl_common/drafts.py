@@ -73,7 +73,9 @@ def _unfinished(config: type[Config], results: str) -> list[Offer]:
         run = _readable(lambda folder=folder: open_run(folder))  # type: ignore[misc]
         done = len(run.history()) if run else 0
         if run and 0 < done < (run.config.epochs or 0):
-            values = {**_used(config, run.config.model_dump()), "results": results, "name": run.name}
+            # what was automatic stays so: the run itself remembers the values, and a form shows them
+            own = {n: v for n, v in _used(config, run.config.model_dump()).items() if n not in run.reasons}
+            values = {**own, "results": results, "name": run.name}
             text = f"continue {run.name} ({done} of {run.config.epochs} epochs)"
             found.append(Offer(text, values))
     return found[:OFFER]

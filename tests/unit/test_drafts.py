@@ -22,7 +22,7 @@ def trained(results, name, epochs, done, **params):
     """A run folder with `done` rows in its losses table."""
     config = UNetConfig.parse({"name": name, "epochs": epochs, **params})
     facts = Facts(2, ("grey",), ((64, 64),), "uint8", classes=(0, 1))
-    run = create(results / name, UNET, config, facts, {}, Data(Split((), ())))
+    run = create(results / name, UNET, config, facts, {"patch_size": "fits"}, Data(Split((), ())))
     rows = [f"{epoch},0.5,0.6,0.001,2.0" for epoch in range(1, done + 1)]
     (run.folder / "losses.csv").write_text("\n".join(["epoch,loss,val_loss,learning_rate,seconds", *rows]))
     return run
@@ -69,11 +69,13 @@ def test_a_draft_that_cannot_be_read_is_passed_over(torn):
 
 
 def test_an_unfinished_run_is_offered_and_goes_on_as_the_same_run(tmp_path):
-    run = trained(tmp_path / "zcdl_runs", "nuclei_1", 100, 37, source="images", target="masks", flips=False)
+    own = {"source": "images", "target": "masks", "flips": False, "patch_size": (64, 64)}
+    run = trained(tmp_path / "zcdl_runs", "nuclei_1", 100, 37, **own)
     (offer,) = drafts.offers(UNetConfig, {})
     assert offer.text == "continue nuclei_1 (37 of 100 epochs)"
     again = UNetConfig.parse(offer.params)
     assert again.same_run(run.config) == []
+    assert again.patch_size is None, "what was automatic stays automatic"
     assert (again.name, again.epochs, again.source, again.flips) == ("nuclei_1", 100, "images", False)
 
 

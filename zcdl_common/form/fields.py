@@ -96,7 +96,7 @@ class Field:
     def _input(self, label: str, options: list[tuple[str, Any]]) -> Any:
         shape: dict[str, Any] = {
             "style": {"description_width": LABEL_WIDTH},
-            "layout": widgets.Layout(width=WIDTH),
+            "layout": widgets.Layout(width=PATH_WIDTH if is_folder(self.field) else WIDTH),
         }
         if options:
             longest = max(len(text) for text, _ in options)
