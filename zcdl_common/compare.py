@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from zcdl_common import networks
 from zcdl_common.errors import ConfigError, DataError
-from zcdl_common.folders import find_files
 from zcdl_common.images import find_images
-from zcdl_common.masks import Mask
 from zcdl_common.network import Network
-from zcdl_common.pairs import pair
-from zcdl_common.task import Facts, Prediction, Sample, resolve
+from zcdl_common.task import Facts, Prediction, Sample, Task, resolve
 
 
 def compare(predictions: str, truth: str, task: str = "segment") -> list[dict[str, Any]]:
@@ -33,20 +31,21 @@ def compare(predictions: str, truth: str, task: str = "segment") -> list[dict[st
     """
     kind = _network(task).task
     images = find_images(predictions, "predictions")
-    pairing = pair(images, find_files(truth, "truth"))
+    annotate = resolve(kind.annotations)
+    pairing, truths = annotate(images, truth, "truth", {})
     if not pairing.pairs:
         raise DataError(
             f"No file in {predictions} has a partner in {truth}. They belong together by name: "
             "cell_1.tif to cell_1.tif or cell_1_mask.tif."
         )
-    found = [Sample(image.name, image.group, image, Mask(image.path, image)) for image, _ in pairing.pairs]
-    true = [Sample(image.name, image.group, image, Mask(path, image)) for image, path in pairing.pairs]
-    measure = resolve(kind.facts)
+    paired = [image for image, _ in pairing.pairs]
+    masks = annotate(paired, predictions, "predictions", {})[1]
+    found = [Sample(i.name, i.group, i, mask) for i, mask in zip(paired, masks, strict=True)]
+    true = [Sample(i.name, i.group, i, mask) for i, mask in zip(paired, truths, strict=True)]
     config = _network(task).Config()
     ndim = len(images[0].info().shape)
-    facts = Facts(ndim, ("image",), (), "uint8", **measure(true, config))
-    # masks made elsewhere may number their classes by other values: the first class is the first class
-    theirs = Facts(ndim, ("image",), (), "uint8", **measure(found, config))
+    facts = Facts(ndim, ("image",), (), "uint8", **resolve(kind.facts)(true, config))
+    theirs = _own_classes(kind, found, facts, config)
     scores = resolve(kind.scores)
     rows = [
         {
@@ -58,6 +57,19 @@ def compare(predictions: str, truth: str, task: str = "segment") -> list[dict[st
     names = [name for name in rows[0] if name != "image"]
     means = {name: float(np.nanmean([row.get(name, np.nan) for row in rows])) for name in names}
     return [*rows, {"image": "mean", **means}]
+
+
+def _own_classes(kind: Task, found: list[Sample], facts: Facts, config: Any) -> Facts:
+    """Masks made elsewhere may number their classes by other values: then the first is the first."""
+    try:
+        for sample in found:
+            kind.read_target(sample, facts)
+        return facts
+    except DataError:
+        own = replace(facts, **resolve(kind.facts)(found, config))
+        if len(own.classes) != len(facts.classes):
+            raise
+        return own
 
 
 def _network(task: str) -> Network:
