@@ -21,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return int(args.command(args) or 0)
+    except BrokenPipeError:  # `zcdl list | head`
+        return 0
     except UserError as error:
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -139,27 +141,24 @@ def _check(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     from zcdl_common import session, show
-    from zcdl_common.run import open_run
 
-    run = open_run(args.run)
-    run = run.using(**settings(args.set))
+    run = session.finished(args.run).using(**settings(args.set))
     written = session.apply(run, args.folder)
-    show.predicted(run, written)
+    show.predicted(written)
     return int(any(w.problem for w in written))
 
 
 def _export(args: argparse.Namespace) -> None:
     from zcdl_common import session, show
-    from zcdl_common.run import open_run
 
-    show.exported(session.export(open_run(args.run).using(**settings(args.set))))
+    show.exported(session.export(session.finished(args.run).using(**settings(args.set))))
 
 
 def _compare(args: argparse.Namespace) -> None:
-    from zcdl_common import show
+    from zcdl_common import display
     from zcdl_common.compare import compare
 
-    show.table(compare(args.predictions, args.truth, args.task))
+    display.table(compare(args.predictions, args.truth, args.task))
 
 
 def _lab(args: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import logging
 import os
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ def execute(network: Network, params: dict[str, Any]) -> int:
     os.environ.update(ZCDL_HEADLESS="1", PAPERMILL_DISABLE_PROGRESS_BAR="1")
     os.environ.pop("ZCDL_PARAMS", None)  # the parameters come in through the notebook's own cell
     import nbformat
+    from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError, execute_notebook
 
     results = places.results_folder(params.get("results", "")).resolve()
@@ -30,6 +32,7 @@ def execute(network: Network, params: dict[str, Any]) -> int:
     params = {**params, "name": name, "results": str(results)}
     notebook = resource("notebooks") / f"{network.name}.ipynb"
     executed = _free(results / f"{name}.ipynb")
+    _speak()
     print(f"running {notebook.name} as {params['name']}", flush=True)
     try:
         execute_notebook(
@@ -40,9 +43,16 @@ def execute(network: Network, params: dict[str, Any]) -> int:
             cwd=str(results),
             log_output=True,
             progress_bar=False,
-            stdout_file=sys.stdout,
-            stderr_file=sys.stderr,
+            # ipykernel warns of its local connection, which frightens and helps nobody here
+            extra_arguments=["--IPKernelApp.log_level=40"],
         )
+    except DeadKernelError:
+        print(
+            "\nThe kernel died, most often for want of memory. Close other programs or use a smaller "
+            "patch_size; the same command then goes on from the last whole epoch.",
+            file=sys.stderr,
+        )
+        return 1
     except PapermillExecutionError as error:
         print(f"\n{error.ename}: {error.evalue}\n\nThe notebook stopped there: {executed}", file=sys.stderr)
         return 1
@@ -54,6 +64,23 @@ def execute(network: Network, params: dict[str, Any]) -> int:
         print(f"package:     {package}")
     nbformat.validate(nbformat.read(executed, as_version=4))
     return 0
+
+
+def _speak() -> None:
+    """Print what the cells say, as text and while they run; figures are in the executed copy."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.terminator = ""
+
+    def worth_reading(record: logging.LogRecord) -> bool:
+        text = record.getMessage().rstrip()
+        record.msg, record.args = text + "\n", ()
+        return record.funcName == "log_output_message" and not text.startswith("<IPython")
+
+    handler.addFilter(worth_reading)
+    log = logging.getLogger("papermill")
+    log.setLevel(logging.INFO)
+    log.handlers, log.propagate = [handler], False
 
 
 def _absolute(params: dict[str, Any]) -> dict[str, Any]:

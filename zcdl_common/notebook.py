@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zcdl_common import networks, places, session, show
+from zcdl_common import display, networks, places, session, show
 from zcdl_common.config import Config, read_params
 from zcdl_common.data import Data, open_data
 from zcdl_common.errors import DataError, RunError
@@ -35,7 +35,7 @@ class Notebook:
         else:
             self._from_file = False
         places.mount_drive()
-        show.explain_missing_cell()
+        display.explain_missing_cell()
         show.start(self.network)
 
     @property
@@ -118,14 +118,14 @@ class Notebook:
         prepared = self.prepared
         self._run = run = session.begin(prepared)
         show.training_begins(run, prepared.data)
-        show.line(session.train(run, prepared.data, show.listeners(run, prepared.data)))
+        display.line(session.train(run, prepared.data, show.listeners(run, prepared.data)))
         show.trained(run)
         session.report(run)
 
     def judge(self) -> None:
         """Quality control on images that the network never saw, beside a classical method."""
         run = self.run
-        summary = session.judge(run, say=show.say())
+        summary = session.judge(run, say=display.say())
         show.judged(run, summary)
         session.report(run)
 
@@ -139,7 +139,7 @@ class Notebook:
         """Predict every image of the chosen folder; without one, the test images."""
         run = self.run
         source = self.config.predict_source or session.test_folder(run)
-        show.predicted(run, session.apply(run, source, say=show.say()))
+        show.predicted(session.apply(run, source, say=display.say()))
         session.report(run)
 
     def package(self) -> None:
@@ -149,7 +149,7 @@ class Notebook:
     def export(self) -> None:
         """Write a package for the BioImage Model Zoo, tested before it is handed out."""
         run = self.run
-        show.exported(session.export(run, say=show.say()))
+        show.exported(session.export(run, say=display.say()))
         session.report(run)
         show.finished(run)
 

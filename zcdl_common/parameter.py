@@ -87,6 +87,16 @@ def facts_of(field: FieldInfo) -> dict[str, Any]:
     return extra
 
 
+def value_text(value: Any) -> str:
+    """A value as it stands in a field: ``128 x 128``, ``0.001``, ``dapi, actin``; None is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        whole = all(isinstance(v, int) for v in value)
+        return (" x " if whole else ", ").join(map(value_text, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 _MESSAGES = {
     "int_parsing": "a whole number is needed",
     "int_from_float": "a whole number is needed",

@@ -145,14 +145,19 @@ def with_use(run: Run, config: Config) -> Run:
     return run.using(**use)
 
 
-def chosen_model(config: Config) -> Run:
-    """The finished run that ``config.model`` names: its folder, or a package that this project exported."""
-    path = Path(config.model).expanduser()
+def finished(model: str | Path, results: str = "") -> Run:
+    """A finished run: its folder, or a package that was exported here, unpacked below `results`."""
+    path = Path(model).expanduser()
     if path.suffix == ".zip":
         from zcdl_common.export.from_run import as_run
 
-        path = as_run(path, places.results_folder(config.results))
-    return with_use(open_run(path), config)
+        path = as_run(path, places.results_folder(results))
+    return open_run(path)
+
+
+def chosen_model(config: Config) -> Run:
+    """The finished run that ``config.model`` names."""
+    return with_use(finished(config.model, config.results), config)
 
 
 def apply(run: Run, source: str, say: Say = print) -> list[Written]:

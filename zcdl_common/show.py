@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,120 +11,19 @@ import numpy as np
 
 from zcdl_common import places
 from zcdl_common.data import Data
-from zcdl_common.errors import RunError
+from zcdl_common.display import figure, line, message, picture, table
 from zcdl_common.fit import Listener
 from zcdl_common.listeners import Lines, best_epoch, steps_text, time_text
 from zcdl_common.network import Network
+from zcdl_common.parameter import value_text
 from zcdl_common.run import Run
 from zcdl_common.task import resolve
 from zcdl_common.training import ready, steps_an_epoch
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from zcdl_common.doctor import Report
     from zcdl_common.predict import Written
     from zcdl_common.session import Prepared
-
-COLOURS = {"good": "#0072B2", "note": "#595959", "warning": "#B35900", "error": "#A3133C"}
-
-
-def say() -> Callable[[str], None]:
-    """A voice for progress: a line that replaces itself where someone looks, plain lines elsewhere."""
-    if places.headless() or not places.in_kernel():
-        return lambda text: print(text, flush=True)
-    from IPython.display import display
-
-    line = display(_box("...", "note"), display_id=True)
-    return lambda text: line.update(_box(text, "note"))
-
-
-def _box(text: str, kind: str) -> Any:
-    from IPython.display import HTML
-
-    colour = COLOURS[kind]
-    return HTML(
-        f'<div style="border-left:4px solid {colour};padding:6px 12px;margin:4px 0;max-width:60em">'
-        + html.escape(text).replace("\n", "<br>")
-        + "</div>"
-    )
-
-
-def message(text: str, kind: str = "note") -> None:
-    """One paragraph that must be seen."""
-    if places.in_kernel():
-        from IPython.display import display
-
-        display(_box(text, kind))
-    else:
-        print(text, flush=True)
-
-
-def line(text: str) -> None:
-    """A plain sentence."""
-    if places.headless():
-        print(text, flush=True)
-        return
-    from IPython.display import HTML, display
-
-    display(HTML(f'<div style="max-width:60em">{html.escape(text)}</div>'))
-
-
-def table(rows: Sequence[dict[str, Any]], index: str | None = None) -> None:
-    """A small table."""
-    import pandas as pd
-
-    if not rows:
-        return
-    rows = [
-        {k: {True: "yes", False: "no"}[v] if isinstance(v, bool) else v for k, v in r.items()} for r in rows
-    ]
-    frame = pd.DataFrame(rows)
-    frame = frame.set_index(index) if index else frame
-    if not places.in_kernel():
-        print(frame.to_string(index=index is not None), flush=True)
-        return
-    from IPython.display import HTML, display
-
-    text = frame.to_html(index=index is not None, border=0, justify="left", na_rep="", escape=True)
-    rule = "text-align:left!important;white-space:normal!important;max-width:36em"
-    style = f"<style>.zcdl td,.zcdl th{{{rule}}}</style>"
-    display(HTML(style + text.replace('class="dataframe"', 'class="dataframe zcdl"')))
-
-
-def figure(made: Figure) -> None:
-    """A figure, where it can be seen."""
-    if places.in_kernel():
-        from IPython.display import Image, display
-
-        from zcdl_common.plots import png
-
-        display(Image(png(made), alt="figure", embed=True, width=int(made.get_figwidth() * 80)))
-
-
-def picture(path: Path) -> None:
-    """A figure from a file, as large as `figure` shows one."""
-    from IPython.display import Image, display
-    from PIL import Image as Picture
-
-    with Picture.open(path) as opened:
-        width = opened.width
-    display(Image(filename=str(path), alt=path.stem, width=min(width * 80 // 110, 900)))
-
-
-def explain_missing_cell() -> None:
-    """Let a cell that needs ``params`` too early say which cell to run, instead of a stack trace."""
-    if places.headless():
-        return
-    from IPython import get_ipython
-
-    def explain(shell: Any, kind: Any, error: Any, trace: Any, tb_offset: Any = None) -> None:
-        if getattr(error, "name", "") == "params":
-            missing = RunError("The parameters are not known yet. Run the cell above first (Parameters).")
-            kind, error, trace = RunError, missing, None
-        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
-
-    get_ipython().set_custom_exc((NameError,), explain)
 
 
 def start(network: Network) -> None:
@@ -203,14 +101,10 @@ def pairs(network: Network, found: Data) -> None:
 def plan(prepared: Prepared) -> None:
     """Values that were filled in, with the reason beside each."""
     rows = [
-        {"parameter": k, "value": _value(getattr(prepared.planned, k)), "because": why}
+        {"parameter": k, "value": value_text(getattr(prepared.planned, k)), "because": why}
         for k, why in prepared.reasons.items()
     ]
     table(rows)
-
-
-def _value(value: Any) -> str:
-    return " x ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def preview(prepared: Prepared) -> None:
@@ -306,7 +200,7 @@ def _interval(record: dict[str, Any]) -> str:
     return f"{record['mean']:.3f}" + (f" ({ci[0]:.3f} to {ci[1]:.3f})" if ci else "")
 
 
-def predicted(run: Run, written: Sequence[Written]) -> None:
+def predicted(written: Sequence[Written]) -> None:
     """Files written, and files that could not be used."""
     good = [w for w in written if not w.problem]
     if good:

@@ -13,8 +13,7 @@ from pydantic.fields import FieldInfo
 from zcdl_common.config import Config
 from zcdl_common.errors import ConfigError
 from zcdl_common.form.browser import Browser
-from zcdl_common.form.words import value_text
-from zcdl_common.parameter import choices_of, clean_path
+from zcdl_common.parameter import choices_of, clean_path, value_text
 
 LABEL_WIDTH, WIDTH, PATH_WIDTH, WIDE = "225px", "475px", "560px", "640px"
 

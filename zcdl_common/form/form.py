@@ -10,8 +10,8 @@ import ipywidgets as widgets
 from zcdl_common import datasets, drafts, networks
 from zcdl_common.config import Config
 from zcdl_common.form.fields import Field, Planned
-from zcdl_common.form.words import command_line, value_text
-from zcdl_common.parameter import Section, facts_of
+from zcdl_common.form.words import command_line
+from zcdl_common.parameter import Section, facts_of, value_text
 
 AT_MOST = 8
 """Fields of a section that are not folded away."""

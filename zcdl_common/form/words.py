@@ -11,16 +11,6 @@ from typing import Any
 from zcdl_common.config import Config
 
 
-def value_text(value: Any) -> str:
-    """A value as it stands in a field: ``128 x 128``, ``0.001``, ``dapi, actin``; None is empty."""
-    if value is None:
-        return ""
-    if isinstance(value, list | tuple):
-        whole = all(isinstance(v, int) for v in value)
-        return (" x " if whole else ", ").join(map(value_text, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def command_line(config: type[Config], params: Mapping[str, Any]) -> str:
     """The ``zcdl run`` line that does the same as a notebook with `params`, quoted for the shell.
 
