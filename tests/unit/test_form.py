@@ -12,8 +12,9 @@ from zcdl_common import cli
 from zcdl_common.errors import ConfigError
 from zcdl_common.form import Form
 from zcdl_common.form.browser import Browser, nearest, subfolders
-from zcdl_common.form.words import command_line, value_text
+from zcdl_common.form.words import command_line
 from zcdl_common.networks.unet import UNetConfig
+from zcdl_common.parameter import value_text
 
 PLANNED = {
     "epochs": (60, "enough for most data"),
