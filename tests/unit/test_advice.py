@@ -1,0 +1,50 @@
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from zcdl_common.advice import next_steps
+
+
+def advise(val, loss=None, scores=(0.8, 0.8, 0.8, 0.8, 0.8, 0.8), verdict="better", rate=1e-3):
+    loss = loss or val
+    history = [{"loss": a, "val_loss": b, "learning_rate": rate} for a, b in zip(loss, val, strict=True)]
+    run = SimpleNamespace(
+        history=lambda: history,
+        facts=SimpleNamespace(counts={"train": 9}),
+        network=SimpleNamespace(primary="iou", best=SimpleNamespace(key="val_loss", mode="min")),
+        config=SimpleNamespace(epochs=len(val)),
+    )
+    table = pd.DataFrame({"image": [f"im{i}" for i in range(len(scores))], "iou": scores})
+    summary = {"n_images": len(scores), "verdict": verdict, "classical": "Otsu", "primary": "iou"}
+    return next_steps(run, table, summary)
+
+
+FLAT = [0.3] * 20
+RISING = [0.5] * 10 + [0.6 + 0.05 * i for i in range(10)]
+
+
+def test_nothing_is_said_without_evidence():
+    assert advise(FLAT) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (advise([1 / (i + 1) for i in range(20)]), ("still falling", "train longer")),
+        (advise(RISING, [1 / (i + 1) for i in range(20)]), ("by heart", "9")),
+        (advise(FLAT, scores=(0.8, 0.8, 0.8, 0.1, 0.8, 0.8)), ("im3", "far below")),
+        (advise(FLAT, verdict="same"), ("Otsu", "classical")),
+        (advise(FLAT, verdict="worse"), ("Otsu", "classical")),
+        (advise(FLAT, scores=(0.8, 0.9), verdict="unclear"), ("2 independent ones", "6 or more")),
+        (advise([0.3] * 3), ("Train longer",)),
+    ],
+)  # fmt: skip
+def test_evidence_becomes_a_sentence(found, words):
+    assert len(found) == 1
+    assert all(word in found[0] for word in words)
+
+
+def test_three_sentences_at_most():
+    found = advise([1 / (i + 1) for i in range(20)], scores=(0.9, 0.9, 0.1), verdict="unclear")
+    assert len(found) <= 3

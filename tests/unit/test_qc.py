@@ -1,0 +1,98 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from zcdl_common import qc, session
+from zcdl_common.errors import RunError
+from zcdl_common.task import Baseline, Prediction
+
+
+@pytest.fixture(scope="module")
+def judged(make, tmp_path_factory):
+    """A run judged on a test folder of seven images."""
+    folder = tmp_path_factory.mktemp("judged")
+    make.pairs(folder)
+    source, target = make.pairs(folder / "test", 7, first=30)
+    run, _ = make.train(folder, test_source=str(source), test_target=str(target), epochs=3)
+    return run, session.judge(run, say=lambda text: None)
+
+
+def test_every_image_has_a_row_with_network_and_classical_method(judged):
+    run, summary = judged
+    table = pd.read_csv(run.quality_control / "metrics.csv")
+    assert table["image"].tolist() == [f"cell_{i}" for i in range(30, 37)]
+    for name in ("iou", "dice", "precision", "recall"):
+        for column in (name, f"classical_{name}"):
+            assert table[column].between(0, 1).all()
+        stated = summary["metrics"][name]
+        assert stated["network"]["mean"] == pytest.approx(table[name].mean())
+        assert stated["classical"]["mean"] == pytest.approx(table[f"classical_{name}"].mean())
+        assert stated["input"] is None
+
+
+def test_seven_images_have_an_interval_around_the_mean(judged):
+    network = judged[1]["metrics"]["iou"]["network"]
+    low, high = network["ci95"]
+    assert low <= network["mean"] <= high and low < high
+
+
+def test_the_verdict_follows_the_scores(judged):
+    run, summary = judged
+    table = pd.read_csv(run.quality_control / "metrics.csv")
+    difference = table["iou"] - table["classical_iou"]
+    assert summary["verdict"] in ("better", "worse", "same", "unclear")
+    if (difference > 0.05).all():
+        assert summary["verdict"] == "better"
+    if (difference < -0.05).all():
+        assert summary["verdict"] == "worse"
+    assert json.loads((run.quality_control / "summary.json").read_text()) == json.loads(json.dumps(summary))
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.2, "better"), (-0.2, "worse"), (0.0, "same")])
+def test_summaries_of_made_up_scores(finished, shift, verdict):
+    classical = np.linspace(0.5, 0.7, 8)
+    table = pd.DataFrame({"image": list("abcdefgh"), "iou": classical + shift, "classical_iou": classical})
+    baseline = Baseline("Otsu", "a threshold", Prediction)
+    summary = qc.summarise(finished, table, list("abcdefgh"), baseline)
+    assert summary["verdict"] == verdict and "Otsu" in summary["sentence"]
+    one_group = qc.summarise(finished, table, ["a"] * 8, baseline)
+    assert one_group["verdict"] == "unclear", "eight frames of one movie are one image"
+
+
+def test_the_threshold_is_chosen_without_the_test_images(judged):
+    run, _ = judged
+    roles = {row["role"]: row["name"] for row in run.files()}
+    seen = []
+    data = session.data_of(run)
+    for sample in data.split.test:
+        assert sample.name not in (roles["validation"], roles["train"])
+
+    class Refuses:
+        def __iter__(self):
+            seen.append(1)
+            return iter(())
+
+    from dataclasses import replace
+
+    blind = replace(data, split=replace(data.split, test=Refuses()))
+    before = run.settings()["threshold"]
+    assert qc.choose_settings(run, run.load(), blind, lambda text: None)["threshold"] == before
+    assert not seen
+
+
+def test_error_maps_say_where_the_mask_is_wrong(judged):
+    run, _ = judged
+    table = pd.read_csv(run.quality_control / "metrics.csv").set_index("image")
+    for i in (30, 36):
+        errors = tifffile.imread(run.quality_control / "maps" / f"cell_{i}_errors.tif")
+        counts = np.bincount(errors.ravel(), minlength=4)
+        assert counts[1] / counts[1:4].sum() == pytest.approx(table.loc[f"cell_{i}", "iou"])
+
+
+def test_without_test_images_nothing_is_judged(images_2d, make, tmp_path):
+    run, _ = make.train(images_2d, tmp_path, test_fraction=0.0)
+    with pytest.raises(RunError, match=r"test_source.*test_fraction"):
+        session.judge(run, say=lambda text: None)
