@@ -112,7 +112,7 @@ class Field:
         if self.field.default not in (None, ""):
             return value_text(self.field.default)
         meaning = re.search(r"empty: (.+?)\.?$", self.help)
-        return meaning[1] if meaning else "automatic" if self.field.default is None else ""
+        return meaning[1] if meaning else ""
 
     def _row(self) -> Any:
         parts = [self.input, self.note]
