@@ -95,7 +95,8 @@ def test_a_mask_of_another_size_is_refused_before_a_run_folder_is_made(make, tmp
     make.pairs(tmp_path)
     for path in (tmp_path / "masks").iterdir():
         make.write(path, make.blobs((20, 24), 1)[1])
-    refused(open_notebook().train, "cell_", "20 x 24", "48 x 40", error=DataError)
+    refused(open_notebook().train)
+    refused(lambda: make.begin(tmp_path), "cell_", "20 x 24", "48 x 40", error=DataError)
     assert not (tmp_path / "runs").exists()
 
 
