@@ -149,6 +149,6 @@ def time_text(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def steps_text(epochs: int) -> str:
+def epochs_text(epochs: int) -> str:
     """``1 epoch``, ``3 epochs``."""
     return f"{epochs} epoch{'' if epochs == 1 else 's'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -29,6 +29,7 @@ class Written:
     file: str
     outputs: tuple[Path, ...] = ()
     problem: str = ""
+    note: str = ""
 
 
 def predict(run: Run, model: Model, image: Any, settings: dict[str, Any] | None = None) -> Prediction:
@@ -97,29 +98,30 @@ def predict_folder(
         name = frames[0].path.name
         progress(n, len(movies), name)
         try:
-            done.append(Written(name, tuple(_one(run, model, frames, target, stream_above))))
+            done.append(_one(run, model, frames, target, stream_above))
         except UserError as problem:
             done.append(Written(name, problem=str(problem)))
     progress(len(movies), len(movies), "")
     return done
 
 
-def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_above: int) -> Iterator[Path]:
-    ref = frames[0]
+def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_above: int) -> Written:
+    ref, paths = frames[0], []
     info = ref.info()
     check(run, (*info.shape, info.channels), ref.path.name)
     pixel_size = info.pixel_size
     # the size decides how an image is read; a wrong guess costs memory or time, never the result
     if np.prod(info.shape, dtype=float) * info.channels > stream_above and len(frames) == 1:
-        yield _stream(run, model, ref, target, pixel_size)
-        return
+        path = _stream(run, model, ref, target, pixel_size)
+        note = "too large for memory: it was written tile by tile, its main result alone"
+        return Written(ref.path.name, (path,), note=note)
     outputs = resolve(run.network.task.outputs)
     made = [outputs(predict(run, model, frame.read()), run.config, run.facts) for frame in frames]
     for suffix, first in made[0].items():
         array, axes = first.array, first.axes
         if len(frames) > 1:
             array, axes = np.stack([m[suffix].array for m in made]), "T" + axes
-        yield write_image(
+        path = write_image(
             target / f"{ref.group}{suffix}",
             array,
             axes,
@@ -127,6 +129,8 @@ def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_ab
             format=run.config.output_format,
             labels=first.labels,
         )
+        paths.append(path)
+    return Written(ref.path.name, tuple(paths))
 
 
 class _Decoding:

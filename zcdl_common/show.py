@@ -13,7 +13,7 @@ from zcdl_common import places
 from zcdl_common.data import Data
 from zcdl_common.display import figure, line, message, picture, table
 from zcdl_common.fit import Listener
-from zcdl_common.listeners import Lines, best_epoch, steps_text, time_text
+from zcdl_common.listeners import Lines, best_epoch, epochs_text, time_text
 from zcdl_common.network import Network
 from zcdl_common.parameter import value_text
 from zcdl_common.run import Run
@@ -140,7 +140,7 @@ def training_begins(run: Run, found: Data) -> None:
     if found.example:
         message(f"Training on example data ({found.example}), not on your images.", "warning")
     done = len(run.history())
-    line(f"run folder: {run.folder}" + (f" ({steps_text(done)} done before)" if done else ""))
+    line(f"run folder: {run.folder}" + (f" ({epochs_text(done)} done before)" if done else ""))
 
 
 def listeners(run: Run, found: Data) -> list[Listener]:
@@ -205,6 +205,9 @@ def predicted(written: Sequence[Written]) -> None:
     good = [w for w in written if not w.problem]
     if good:
         line(f"{len(good)} image{'' if len(good) == 1 else 's'} predicted, in {good[0].outputs[0].parent}")
+    for w in good:
+        if w.note:
+            line(f"{w.file}: {w.note}")
     bad = [w for w in written if w.problem]
     if bad:
         message(

@@ -70,6 +70,11 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
     ended = _ended(run, history, stops)
     if ended:
         return ended
+    if config.freeze != "nothing" and not (config.start_from or saved):
+        raise RunError(
+            f"freeze = {config.freeze} keeps weights as they are, but there are none to keep yet: they would "
+            "stay random. Name weights under start_from, or set freeze = nothing."
+        )
     model = run.build()
     memory = Memory(memory_for())
     learn, check = ready(run, data.split.train, memory), ready(run, data.split.validation, memory)
@@ -106,8 +111,8 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
             for which in ("last", "best"):
                 model.save(run.weights, which)  # type: ignore[arg-type]
         return (
-            f"Interrupted. {len(history)} whole epochs are kept and usable; "
-            "run this cell again to go on from there."
+            f"Interrupted after {listeners.epochs_text(len(history))}; what was learned is kept and usable. "
+            "Run this cell again to go on from there."
         )
     finally:  # however it ended, the slower place has the newest state too
         states.mirror.update(force=True)

@@ -9,7 +9,7 @@ from scipy import ndimage
 from zcdl_common.augment import OFF, Augmentation, augment
 from zcdl_common.augment.intensity import add_noise, change_intensity
 
-ANY = Augmentation(True, "any angle", 0.3, 3.0, 0.2, 0.1, 1.0)
+ANY = Augmentation(True, "any angle", 0.3, 10.0, 3.0, 0.2, 0.1, 1.0)
 MOVES = replace(ANY, intensity=0.0, noise=0.0, blur=0.0)
 FLIPS = replace(OFF, flips=True)
 QUARTERS = replace(OFF, rotations="quarter turns")
@@ -125,6 +125,17 @@ def test_all_planes_of_a_volume_are_warped_alike():
         np.testing.assert_array_equal(volume, np.repeat(volume[:1], 5, 0))
 
 
+def test_shear_slants_by_at_most_the_stated_angle():
+    labels = np.zeros((65, 65), np.int32)
+    labels[:, 31:34] = 1  # an upright line: a shear along X leans it, rows away from the middle move most
+    angles = []
+    for seed in range(40):
+        _, mask = augment(labels[..., None].astype("f4"), labels, rng(seed), replace(OFF, shear=20.0))
+        middle = [np.flatnonzero(mask[row]).mean() for row in (12, 52)]
+        angles.append(np.degrees(np.arctan2(middle[1] - middle[0], 40)))
+    assert 10 < np.abs(angles).max() < 24  # both axes sheared at once lean it a little further
+
+
 def test_elastic_displacement_has_the_stated_size():
     ramp = np.tile(np.arange(200, dtype=np.float32)[:, None, None], (1, 200, 1))
     shifts = [augment(ramp, None, rng(seed), replace(OFF, elastic=3.0))[0] - ramp for seed in range(20)]
@@ -192,7 +203,15 @@ def test_description_names_what_is_on_and_nothing_else():
     assert OFF.describe() == "Training patches were not augmented."
     assert FLIPS.describe() == "Training patches were augmented at random: mirrored along each axis."
     sentence = ANY.describe()
-    for part in ("rotated by any angle", "0.77 to 1.30", "elastically", "gamma", "noise", "and blurred"):
+    for part in (
+        "rotated by any angle",
+        "0.77 to 1.30",
+        "sheared",
+        "elastically",
+        "gamma",
+        "noise",
+        "and blurred",
+    ):
         assert part in sentence
 
 

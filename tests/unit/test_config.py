@@ -68,7 +68,7 @@ def equal(one, other):
 
 
 AUGMENTED = {
-    "augment": False, "flips": False, "rotations": "any angle", "scale": 0.4, "elastic": 5.0,
+    "augment": False, "flips": False, "rotations": "any angle", "scale": 0.4, "shear": 10.0, "elastic": 5.0,
     "intensity": 0.8, "noise": 0.4, "blur": 3.0,
 }  # fmt: skip
 CUT = {"batch_size": 3, "patch_size": (16, 16), "min_foreground": 0.6}
@@ -132,7 +132,7 @@ def test_what_shapes_the_patches_changes_a_batch(prepared, name, value):
     if value:
         only = batch_of(prepared(**{**alone, name: value}))
         assert not np.array_equal(only["source"], plain["source"])
-        moves = name in ("rotations", "scale", "elastic")
+        moves = name in ("rotations", "scale", "shear", "elastic")
         # of the first patch: what it draws moves the places of the others
         assert np.array_equal(only["target"][0], plain["target"][0]) != moves
 

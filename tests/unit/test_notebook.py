@@ -116,7 +116,7 @@ def test_interrupting_keeps_a_usable_model(params, monkeypatch, capsys):
     with monkeypatch.context() as stopped:
         stopped.setattr(show, "listeners", lambda run, data: [Interrupt()])
         nb.train()
-    assert "Interrupted. 1 whole epoch" in capsys.readouterr().out
+    assert "Interrupted after 1 epoch;" in capsys.readouterr().out
     nb.predict()
     nb.train()
     assert len(nb.run.history()) == 3

@@ -192,9 +192,7 @@ def test_objects_counted_tile_by_tile_equal_those_of_the_whole_image():
 
     whole = found(image[..., 0])
     pieces = []
-    for tile, (maps,) in predict_tiles(
-        lambda x: (x,), image, Geometry((1, 1), (30, 30)), tile=(32, 32)
-    ):
+    for tile, (maps,) in predict_tiles(lambda x: (x,), image, Geometry((1, 1), (30, 30)), tile=(32, 32)):
         points = found(maps[..., 0]) + [w.start for w in tile.window]
         pieces.append(points[tile.owns(points)])
     tiled = np.concatenate(pieces)

@@ -27,6 +27,8 @@ class Augmentation:
     """In the YX plane: by multiples of 90° (180° where sides differ), or by any angle."""
     scale: float = 0.0
     """Zoom by a factor between 1 / (1 + scale) and 1 + scale, in the YX plane."""
+    shear: float = 0.0
+    """Largest shear along either axis in degrees, in the YX plane."""
     elastic: float = 0.0
     """Root mean square of the elastic displacement in pixels, in the YX plane."""
     intensity: float = 0.2
@@ -43,6 +45,7 @@ class Augmentation:
             "mirrored along each axis" * self.flips,
             turned.get(self.rotations, ""),
             f"zoomed by a factor of {1 / (1 + self.scale):.2f} to {1 + self.scale:.2f}" * (self.scale > 0),
+            f"sheared by up to {self.shear:g}°" * (self.shear > 0),
             f"deformed elastically (root mean square {self.elastic:g} pixels)" * (self.elastic > 0),
             f"changed in gain, offset and gamma (strength {self.intensity:g})" * (self.intensity > 0),
             f"overlaid with noise (standard deviation up to {self.noise:g} of the scaled range)"
@@ -83,8 +86,9 @@ def augment(
     """
     source, target = flip_and_turn(source, target, rng, settings.flips, settings.rotations != "none")
     any_angle = settings.rotations == "any angle"
-    if any_angle or settings.scale or settings.elastic:
-        source, target = warp(source, target, rng, any_angle, settings.scale, settings.elastic)
+    amounts = (settings.scale, settings.shear, settings.elastic)
+    if any_angle or any(amounts):
+        source, target = warp(source, target, rng, any_angle, *amounts)
     if settings.intensity:
         source = change_intensity(source, rng, settings.intensity)
     if settings.blur:

@@ -46,12 +46,13 @@ def warp(
     rng: np.random.Generator,
     any_angle: bool,
     scale: float,
+    shear: float,
     elastic: float,
 ) -> tuple[Array, Array | None]:
-    """Rotate, zoom and deform in the YX plane; what comes in at the border is mirrored.
+    """Rotate, zoom, shear and deform in the YX plane; what comes in at the border is mirrored.
 
-    Rotation with zoom, and deformation, each happen to half of the patches: interpolation smooths, and
-    a network should also see untouched pixels.
+    Rotation with zoom and shear, and deformation, each happen to half of the patches: interpolation
+    smooths, and a network should also see untouched pixels.
 
     Parameters
     ----------
@@ -62,10 +63,12 @@ def warp(
     any_angle : bool
     scale : float
         Largest zoom is 1 + scale, smallest 1 / (1 + scale).
+    shear : float
+        Largest shear along either axis, in degrees.
     elastic : float
         Root mean square of the displacement along an axis, in pixels.
     """
-    transform = _transform(any_angle, scale, elastic, threading.get_ident())
+    transform = _transform(any_angle, scale, shear, elastic, threading.get_ident())
     transform.set_random_seed(int(rng.integers(2**31)))
     # a ZYX stack given as `image` would be read as YXC
     image, mask = ("image", "mask") if source.ndim == 3 else ("volume", "mask3d")
@@ -80,7 +83,7 @@ def warp(
 
 
 @lru_cache(maxsize=64)
-def _transform(any_angle: bool, scale: float, elastic: float, thread: int) -> Any:
+def _transform(any_angle: bool, scale: float, shear: float, elastic: float, thread: int) -> Any:
     """Build the transform; each thread has its own, since the random state lives inside."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing it would ask the network
     import albumentations
@@ -91,8 +94,9 @@ def _transform(any_angle: bool, scale: float, elastic: float, thread: int) -> An
         scale=(1 / (1 + scale), 1 + scale),
         keep_ratio=True,
         rotate=(-180, 180) if any_angle else 0,
+        shear=(-shear, shear),
         border_mode=mirror,
-        p=0.5 if any_angle or scale else 0,
+        p=0.5 if any_angle or scale or shear else 0,
     )
     # uniform noise in [-1, 1], smoothed: standard deviation 1 / (sqrt(3) * 2 sqrt(pi) sigma)
     strength = elastic * np.sqrt(3) * 2 * np.sqrt(np.pi) * SMOOTHNESS

@@ -52,11 +52,12 @@ class UNetModel:
         self.half = _torch.autocast_type(config.precision, self.device)
         self.scaler = torch.amp.GradScaler() if self.half == torch.float16 else None
         self.part = config.batch_size
-        """Patches that go through the network at once; the gradient is that of the whole batch."""
+        """Patches that go through the network at once."""
         self.changes = Augmentation(
             flips=config.flips,
             rotations=config.rotations,
             scale=config.scale,
+            shear=config.shear,
             elastic=config.elastic,
             intensity=config.intensity,
             noise=config.noise,
@@ -93,7 +94,12 @@ class UNetModel:
         return augment(source, target, rng, self.changes) if self.config.augment else (source, target)
 
     def step(self, batch: Batch, learning_rate: float) -> dict[str, torch.Tensor]:
-        """One optimiser step over the batch, in parts where memory is short."""
+        """One optimiser step over the batch.
+
+        Where memory is short the batch goes through in parts and their gradients add up. That is the
+        gradient of the whole batch for cross-entropy and focal loss; Dice and batch normalisation see
+        one part at a time.
+        """
         torch.manual_seed(int(batch["seed"]))
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate

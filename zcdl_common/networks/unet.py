@@ -55,6 +55,8 @@ class UNetConfig(Config):
     """Turn the patches in the image plane."""
     scale: float = setting(0.1, section="augmentation", label="size change", ge=0.0, le=0.5)
     """Enlarge or shrink by up to this share."""
+    shear: float = setting(0.0, section="augmentation", label="shear (degrees)", ge=0.0, le=45.0)
+    """Slant the patches by up to so many degrees."""
     elastic: float = setting(
         0.0, section="augmentation", label="elastic deformation (pixels)", ge=0.0, le=50.0
     )
