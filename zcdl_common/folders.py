@@ -7,13 +7,13 @@ import hashlib
 import os
 import re
 import shutil
-import stat
 import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
+from zcdl_common.archives import unpack
 from zcdl_common.errors import DataError
 from zcdl_common.formats import EXTENSIONS, READ, is_image
 from zcdl_common.parameter import clean_path
@@ -68,7 +68,11 @@ def find_files(text: str, parameter: str, also: Sequence[str] = ()) -> list[Path
     if _counts(path, also) and not _archive_of_images(path, also):
         return [path]
     if path.is_file() and path.suffix.lower() == ".zip":
-        path = _only_folder(unpack(path, _cache(path)))
+        folder = _cache(path)
+        if not folder.exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            unpack(path, folder, limit=shutil.disk_usage(folder.parent).free)
+        path = _only_folder(folder)
     if path.is_file():
         raise DataError(
             f"{parameter} = {str(path)!r}: files ending in '{path.suffix}' cannot be read. "
@@ -79,50 +83,6 @@ def find_files(text: str, parameter: str, also: Sequence[str] = ()) -> list[Path
     if not found:
         raise DataError(_nothing_in(path, parameter, entries))
     return found
-
-
-def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack a zip into `folder`, which appears whole or not at all; done before: nothing to do.
-
-    Raises
-    ------
-    DataError
-        It is no zip, is damaged, leads out of its folder, holds links, or does not fit on the disk.
-    """
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [m for m in opened.infolist() if not _ignored(Path(m.filename))]
-            for member in opened.infolist():
-                _refuse_unsafe(archive, member)
-            need, free = sum(m.file_size for m in members), shutil.disk_usage(folder.parent).free
-            if need > free:
-                raise DataError(
-                    f"{archive} unpacks to {need / 1e9:.1f} GB, and {folder.parent} has {free / 1e9:.1f} GB "
-                    "left. Make room, or unpack it yourself and name that folder."
-                )
-            with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-                opened.extractall(Path(temporary) / "files", members)
-                (Path(temporary) / "files").mkdir(exist_ok=True)
-                (Path(temporary) / "files").replace(folder)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(
-            f"{archive} cannot be unpacked: {error}. Make the zip again, or copy it again."
-        ) from None
-    return folder
-
-
-def _refuse_unsafe(archive: Path, member: zipfile.ZipInfo) -> None:
-    name = member.filename.replace("\\", "/")
-    outside = ".." in PurePosixPath(name).parts or name.startswith("/") or PureWindowsPath(name).drive
-    if outside or stat.S_ISLNK(member.external_attr >> 16):
-        what = "leads out of its folder" if outside else "is a link"
-        raise DataError(
-            f"{archive} was not unpacked: its entry {member.filename!r} {what}, which no zip of images "
-            "needs. Make a new zip of the images alone."
-        )
 
 
 def _existing(text: str, parameter: str) -> Path:

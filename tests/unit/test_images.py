@@ -440,7 +440,7 @@ def test_a_zip_with_a_link_is_refused(tmp_path):
 
 def test_a_damaged_zip_is_refused(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"PK\x03\x04 no zip")
-    with pytest.raises(DataError, match=r"a\.zip cannot be unpacked"):
+    with pytest.raises(DataError, match=r"a\.zip .*damaged"):
         find_files(str(tmp_path / "a.zip"), "source")
 
 
