@@ -144,7 +144,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     run = session.finished(args.run).using(**settings(args.set))
     written = session.apply(run, args.folder)
-    show.predicted(written)
+    show.predicted(run, written)
     return int(any(w.problem for w in written))
 
 

@@ -139,7 +139,7 @@ class Notebook:
         """Predict every image of the chosen folder; without one, the test images."""
         run = self.run
         source = self.config.predict_source or session.test_folder(run)
-        show.predicted(session.apply(run, source, say=display.say()))
+        show.predicted(run, session.apply(run, source, say=display.say()))
         session.report(run)
 
     def package(self) -> None:

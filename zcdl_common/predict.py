@@ -30,6 +30,8 @@ class Written:
     outputs: tuple[Path, ...] = ()
     problem: str = ""
     note: str = ""
+    source: ImageRef | None = None
+    """The image, or its first frame."""
 
 
 def predict(run: Run, model: Model, image: Any, settings: dict[str, Any] | None = None) -> Prediction:
@@ -114,7 +116,7 @@ def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_ab
     if np.prod(info.shape, dtype=float) * info.channels > stream_above and len(frames) == 1:
         path = _stream(run, model, ref, target, pixel_size)
         note = "too large for memory: it was written tile by tile, its main result alone"
-        return Written(ref.path.name, (path,), note=note)
+        return Written(ref.path.name, (path,), note=note, source=ref)
     outputs = resolve(run.network.task.outputs)
     made = [outputs(predict(run, model, frame.read()), run.config, run.facts) for frame in frames]
     for suffix, first in made[0].items():
@@ -130,7 +132,7 @@ def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_ab
             labels=first.labels,
         )
         paths.append(path)
-    return Written(ref.path.name, tuple(paths))
+    return Written(ref.path.name, tuple(paths), source=ref)
 
 
 class _Decoding:

@@ -118,7 +118,13 @@ def create(
 ) -> Run:
     """Write what was chosen before the first step is done."""
     run = Run(folder, network, config, facts, dict(reasons), data.split.note, data.example)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"The results folder {folder.parent} cannot be used: {error.strerror or error}. Name another one "
+            "under results, one that you may write to."
+        ) from None
     write_text(folder / "environment.txt", environment(facts.device))
     write_text(folder / "data.csv", data_table(data))
     write_plan(run)

@@ -200,20 +200,39 @@ def _interval(record: dict[str, Any]) -> str:
     return f"{record['mean']:.3f}" + (f" ({ci[0]:.3f} to {ci[1]:.3f})" if ci else "")
 
 
-def predicted(written: Sequence[Written]) -> None:
-    """Files written, and files that could not be used."""
+def predicted(run: Run, written: Sequence[Written]) -> None:
+    """Files written, pictures of the first ones, and files that could not be used."""
     good = [w for w in written if not w.problem]
     if good:
         line(f"{len(good)} image{'' if len(good) == 1 else 's'} predicted, in {good[0].outputs[0].parent}")
     for w in good:
         if w.note:
             line(f"{w.file}: {w.note}")
+    _predictions(run, [w for w in good if w.source and w.source.frame is None and not w.note][:3])
     bad = [w for w in written if w.problem]
     if bad:
         message(
             f"{len(bad)} could not be predicted:\n" + "\n".join(f"{w.file}: {w.problem}" for w in bad),
             "error",
         )
+
+
+def _predictions(run: Run, written: Sequence[Written]) -> None:
+    """The first results drawn over their images; only what was written as the task's main result."""
+    from zcdl_common import plots
+    from zcdl_common.images import ImageRef
+
+    pairs = [
+        (w, w.outputs[0]) for w in written if w.source and w.outputs[0].name.startswith(w.source.group + ".")
+    ]
+    if not places.in_kernel() or not pairs:
+        return
+    axes = "ZYX"[-run.facts.ndim :]
+    sources = [w.source.read() for w, _ in pairs if w.source]
+    results = [ImageRef((path,), axes).read()[..., 0] for _, path in pairs]
+    draw = resolve(run.network.task.picture)
+    names = [w.file for w, _ in pairs]
+    figure(plots.pairs(sources, results, names, draw=draw, pixel_size=run.facts.pixel_size))
 
 
 def exported(package: Any) -> None:

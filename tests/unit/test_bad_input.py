@@ -256,8 +256,8 @@ def test_float_images_outside_0_1_train_and_keep_their_values(make, tmp_path):
     ("patch", "words"),
     [
         ("512, 512", ("patch_size = 512 x 512", "larger than the smallest training image", "48 x 40", "Try")),
-        ("16", ("patch_size = 16", "1 numbers", "2 dimensions", "Give 2 numbers")),
-        ("8, 16, 16", ("patch_size = 8 x 16 x 16", "3 numbers", "2 dimensions")),
+        ("16", ("patch_size = 16", "2 dimensions", "2 numbers are needed")),
+        ("8, 16, 16", ("patch_size = 8 x 16 x 16", "2 dimensions", "2 numbers are needed")),
         ("15, 16", ("patch_size = 15 x 16", "multiples of 2 x 2", "Try 14 x 16")),
         ("0, 0", ("patch_size",)),
         ("-16, 16", ("patch_size",)),
@@ -491,7 +491,7 @@ def test_a_zip_that_leads_out_of_its_folder_is_refused(
         archive.writestr("../../escaped.tif", b"gotcha")
     params = {parameter: str(trap)} | ({"model": str(trained.folder)} if parameter[0] == "p" else {})
     nb = open_notebook(images_2d, **params)
-    refused(nb.predict if parameter[0] == "p" else nb.check, "trap.zip", "../../escaped.tif", "new zip")
+    refused(nb.predict if parameter[0] == "p" else nb.check, "trap.zip", "../../escaped.tif", "Pack the images again")
     assert not list(tmp_path.rglob("escaped.tif")) and not list(tmp_path.parent.glob("escaped.tif"))
 
 

@@ -168,8 +168,8 @@ def _check_numbers(config: UNetConfig, facts: Facts) -> None:
     patch, weights = config.patch_size, config.class_weights
     if patch is not None and len(patch) != facts.ndim:
         raise ConfigError(
-            f"patch_size = {size_text(patch)} has {len(patch)} numbers, but the images have {facts.ndim} "
-            f"dimensions ({'ZYX' if facts.ndim == 3 else 'YX'}). Give {facts.ndim} numbers."
+            f"patch_size = {size_text(patch)}: the images have {facts.ndim} dimensions "
+            f"({'ZYX' if facts.ndim == 3 else 'YX'}), so {facts.ndim} numbers are needed."
         )
     if weights is None:
         return

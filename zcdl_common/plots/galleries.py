@@ -78,7 +78,7 @@ def pairs(
         scale_bar(above, sources[column].shape[-2], pixel_size)
         draw(below, sources[column], targets[column], pixel_size=pixel_size)
         name_panel(above, style.shorten(names[column], 32) if column < len(names) else f"image {column + 1}")
-    _name_rows(grid, ["image", "image and target"])
+    _name_rows(grid, ["image", "with its target"])
     style.note_above(figure, notes)
     return figure
 
