@@ -172,8 +172,8 @@ def judged(run: Run, summary: dict[str, Any]) -> None:
     message(summary["sentence"], kind)
     rows = []
     for name, methods in summary["metrics"].items():
-        if len(run.facts.classes) == 2 and name.endswith(("_0", "_1")):
-            continue  # with one class of structure the lines above say it all
+        if len(run.facts.classes) == 2 and name.endswith(f"_{run.facts.classes[1]}"):
+            continue  # with one class of structure its scores are the means
         row: dict[str, Any] = {"score": plots.metric_label(name)}
         for method, title in (
             ("network", "network"),
