@@ -94,14 +94,14 @@ def _style(
 
 
 def _block(block: Block, width: float, height: float) -> list[Any]:
-    from reportlab.platypus import Paragraph
+    from reportlab.platypus import CondPageBreak, Paragraph
 
     match block:
         case Heading(text, level):
             style = {1: _style(19, True, after=2), 2: _style(13, True, before=14, after=5)}
             heading = Paragraph(_linked(text), style.get(level, _style(10.5, True, before=8, after=4)))
-            heading.keepWithNext = 1
-            return [heading]
+            # keepWithNext loses its grip where a kept-together picture follows: ask for room instead
+            return [CondPageBreak(0.24 * height), heading]
         case Text(text, small):
             style = _style(7.8, colour=FAINT, after=5) if small else _style(9, after=5)
             return [Paragraph(_linked(text), style)]
