@@ -6,11 +6,9 @@ import csv
 import datetime
 import io
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +17,12 @@ import yaml
 from zcdl_common import networks
 from zcdl_common.config import Config, read_params
 from zcdl_common.data import Data
+from zcdl_common.environment import environment
 from zcdl_common.errors import RunError
 from zcdl_common.files import sha256, write_text
 from zcdl_common.fit import History
 from zcdl_common.network import Model, Network
-from zcdl_common.task import Facts, Sample, resolve
-
-PACKAGES = """
-    zcdl-common numpy scipy scikit-image scikit-learn pandas tifffile albumentations torch tensorflow
-    tensorflow-cpu tf-keras csbdeep stardist n2v bioimageio.core bioimageio.spec onnx ipywidgets
-""".split()  # noqa: SIM905
-
+from zcdl_common.task import Facts, Sample
 
 COLUMNS = ("name", "file", "target", "sha256", "target_sha256", "role", "shape", "dtype", "pixel_size")
 
@@ -259,26 +252,6 @@ def data_table(data: Data) -> str:
         known = [sample.name, sample.source.path, target, *_digests(sample)]
         table.writerow([*known, role, shape, info.dtype, size])
     return out.getvalue()
-
-
-def environment(device: str) -> str:
-    """Versions and machine, a line each."""
-    import os
-
-    lines = [f"date: {datetime.datetime.now():%Y-%m-%d %H:%M}", f"python: {platform.python_version()}"]
-    lines += [
-        f"system: {platform.system()} {platform.machine()}",
-        f"cores: {os.cpu_count()}",
-        f"device: {device}",
-    ]
-    if device == "gpu":
-        lines.append(f"gpu: {resolve('zcdl_common.models._torch:device_name')()}")
-    for package in PACKAGES:
-        try:
-            lines.append(f"{package}: {version(package)}")
-        except PackageNotFoundError:
-            continue
-    return "\n".join(lines) + "\n"
 
 
 def _plain(value: Any) -> Any:

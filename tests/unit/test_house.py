@@ -125,6 +125,12 @@ def test_workflows_are_bounded_and_ask_for_no_more_than_they_need():
                 assert re.search(r"@(v\d+|release/v\d+)$", step.get("uses", "@v1")), step
 
 
+def test_workflows_name_tests_that_a_checkout_has():
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        for name in re.findall(r"\btests/\w+", path.read_text(encoding="utf-8")):
+            assert list((ROOT / name).glob("test_*.py")), f"{path.name}: {name}"
+
+
 def test_the_wheel_holds_notebooks_and_data_sets_but_not_their_sources(tmp_path):
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
