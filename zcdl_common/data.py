@@ -248,7 +248,8 @@ def measure(data: Data, config: Config, network: Network, device: str) -> Facts:
                 f"{first.channels}. All images need the same channels; choose some, "
                 "for example channels = 0."
             )
-    sizes = {i.pixel_size for i in infos}
+    sizes = [i.pixel_size for i in infos]
+    alike = None not in sizes and np.allclose(sizes, sizes[0], rtol=0.01)  # type: ignore[arg-type]
     own: dict[str, Any] = dict(resolve(network.task.facts)(data.split.train, config))
     extra = {**own.pop("extra", {}), **({"gap": data.gap} if data.gap else {})}
     return Facts(
@@ -256,7 +257,7 @@ def measure(data: Data, config: Config, network: Network, device: str) -> Facts:
         channels=first.channel_names,
         shapes=tuple(i.shape for i in infos),
         dtype=first.dtype,
-        pixel_size=first.pixel_size if len(sizes) == 1 else None,
+        pixel_size=first.pixel_size if alike else None,
         device=device,
         counts={
             "train": len(data.split.train),

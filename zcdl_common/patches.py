@@ -18,6 +18,7 @@ class Memory:
     def __init__(self, limit: int):
         self.free = limit
         self.kept: dict[Any, Array] = {}
+        self.told = False
 
     def get(self, key: Any, make: Callable[[], Array]) -> Array:
         """The array under `key`, made at its first use."""
@@ -27,6 +28,12 @@ class Memory:
         if value.nbytes <= self.free:
             self.free -= value.nbytes
             self.kept[key] = value
+        elif not self.told:
+            self.told = True
+            print(
+                "Memory does not hold all images at once: some are read anew for every patch, which is slow. "
+                "Close other programs, use fewer images, or cut large ones into parts."
+            )
         return value
 
 

@@ -95,8 +95,21 @@ class Run:
         return {**self.network.task.decoding, **chosen, **given}
 
     def files(self) -> list[dict[str, str]]:
-        """Rows of data.csv."""
-        with (self.folder / "data.csv").open(newline="", encoding="utf-8") as stream:
+        """Rows of data.csv.
+
+        Raises
+        ------
+        RunError
+            The run was unpacked from a package, which holds no images.
+        """
+        path = self.folder / "data.csv"
+        if not path.exists():
+            raise RunError(
+                f"{self.folder} was unpacked from a package and does not know the images it was trained on. "
+                "Section 7 works with it: name your images under predict_source. To judge or export it, set "
+                "model to the run folder that it came from."
+            )
+        with path.open(newline="", encoding="utf-8") as stream:
             return list(csv.DictReader(stream))
 
     def using(self, **values: Any) -> Run:

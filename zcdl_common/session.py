@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,10 +87,16 @@ def begin(prepared: Prepared) -> Run:
     folder, there = place(results, config.name, prepared.network, config, prepared.data)
     if there is None:
         _read_held_out(prepared)
+        fast = places.fast_copy(folder / "checkpoint")
+        if fast != folder / "checkpoint":  # left by a run of this name whose folder on Drive is gone
+            shutil.rmtree(fast, ignore_errors=True)
         return create(
             folder, prepared.network, prepared.planned, prepared.facts, prepared.reasons, prepared.data
         )
-    may_change = {n: v for n, v in config.given().items() if n == "epochs" or config.is_use(n)}
+    # all of them, also those left empty: a limit that was taken away no longer holds
+    may_change = {n: getattr(config, n) for n in type(config).model_fields if config.is_use(n)}
+    if config.epochs is not None:
+        may_change["epochs"] = config.epochs
     run = there.using(**may_change)
     run.config.write(run.folder / "config.yaml")
     return run
@@ -114,10 +121,12 @@ def data_of(run: Run) -> Data:
     Raises
     ------
     DataError
-        Images are gone or were changed since.
+        Images are gone or others have come.
+    RunError
+        The run came as a package, without images.
     """
-    data = open_data(run.config, run.network, run.facts.extra.get("gap"))
     roles = {row["name"]: row["role"] for row in run.files()}
+    data = open_data(run.config, run.network, run.facts.extra.get("gap"))
     now = {
         sample.name: role for role in ("train", "validation", "test") for sample in getattr(data.split, role)
     }

@@ -232,3 +232,15 @@ def test_neither_folders_nor_a_data_set_is_refused():
         open_data(UNetConfig(), UNET)
     with pytest.raises(ConfigError, match=r"target is empty.*masks"):
         open_data(UNetConfig.parse({"source": "."}), UNET)
+
+
+def test_pixel_sizes_that_differ_in_rounding_are_one(make, tmp_path):
+    for i, size in enumerate(
+        [(1.0, 0.25, 0.25), (1.0, 0.25, 0.25), (1.001, 0.2501, 0.25), (1.0, 0.2499, 0.25)]
+    ):
+        make.pairs(tmp_path, 1, (8, 32, 32), pixel_size=size, first=i)
+    config = UNetConfig.parse({"axes": "ZYX"})
+    facts = measure(opened(tmp_path), config, UNET, "cpu")
+    assert facts.pixel_size == pytest.approx((1.0, 0.25, 0.25), rel=0.01)
+    make.pairs(tmp_path, 1, (8, 32, 32), pixel_size=(2.0, 0.25, 0.25), first=9)
+    assert measure(opened(tmp_path, test_fraction=0), config, UNET, "cpu").pixel_size is None

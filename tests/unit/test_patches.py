@@ -60,3 +60,10 @@ def test_memory_is_bounded_and_gives_the_same_arrays():
 @pytest.mark.parametrize(("size", "expected"), [((4,), [3, 4, 5, 6]), ((20,), list(range(10)))])
 def test_the_middle_of_an_image(size, expected):
     assert centre(np.arange(10), size).tolist() == expected
+
+
+def test_images_that_memory_does_not_hold_are_told_of_once(capsys):
+    memory = Memory(10)
+    for key in range(3):
+        memory.get(key, lambda: np.zeros(8, np.uint8))
+    assert capsys.readouterr().out.count("slow") == 1 and list(memory.kept) == [0]

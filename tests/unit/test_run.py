@@ -233,3 +233,12 @@ def test_the_newest_run_of_a_network_is_found(images_2d, make, tmp_path):
         os.utime(folder / "config.yaml", (stamp, stamp))
     assert run.newest_runs(tmp_path, "unet") == [made[2], made[0], made[1]]
     assert run.newest_runs(tmp_path, "care") == []
+
+
+def test_a_limit_that_was_taken_away_no_longer_holds(images_2d, make, tmp_path):
+    limited, data = make.begin(images_2d, tmp_path, epochs=3, time_budget_minutes=1e-5, early_stop_epochs=1)
+    session.train(limited, data)
+    free, data = make.begin(images_2d, tmp_path, epochs=3)
+    assert free.config.time_budget_minutes is None and free.config.early_stop_epochs is None
+    session.train(free, data)
+    assert len(free.history()) == 3

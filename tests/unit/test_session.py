@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from zcdl_common import session
+from zcdl_common import places, session
 from zcdl_common.config import Config
+from zcdl_common.errors import RunError
 from zcdl_common.networks.unet import UNetConfig
 from zcdl_common.run import open_run
 
@@ -98,3 +99,22 @@ def test_the_report_is_rewritten_after_every_section(trained):
     assert page.read_text() != before and pdf.read_bytes().startswith(b"%PDF")
     assert open_run(trained.folder).folder == trained.folder
     assert np.isfinite(trained.history()[-1]["val_loss"])
+
+
+def test_a_package_of_the_last_weights_opens_as_a_run(images_2d, make, tmp_path):
+    run, _ = make.train(images_2d, tmp_path, weights="last")
+    again = session.finished(session.export(run, say=lambda text: None).path, str(tmp_path / "elsewhere"))
+    state, same = again.load().state(), run.load("last").state()
+    assert all(np.array_equal(state[k], same[k]) for k in same if k.startswith("module/"))
+    with pytest.raises(RunError, match=r"package.*predict_source"):
+        session.judge(again)
+
+
+def test_a_new_run_does_not_go_on_from_one_whose_folder_is_gone(images_2d, make, tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "DRIVE", tmp_path / "drive")
+    monkeypatch.setattr(places, "LOCAL", tmp_path / "local")
+    old, _ = make.train(images_2d, tmp_path / "drive" / "runs")
+    assert list((tmp_path / "local" / "runs" / "run" / "checkpoint").iterdir())
+    shutil.rmtree(old.folder)
+    new, data = make.begin(images_2d, tmp_path / "drive" / "runs", loss="focal")
+    assert "All 2 epochs are done" in session.train(new, data)

@@ -159,9 +159,13 @@ def as_run(package: Path, results: Path) -> Path:
                 return folder
             if not folder.exists():
                 break
-        wanted = {"zcdl_plan.yaml": "plan.yaml", "weights.pt": "weights/best.pt"}
-        wanted |= {SETTINGS: "quality_control/settings.json"} if SETTINGS in names else {}
-        for name, place in {**wanted, "zcdl_config.yaml": "config.yaml"}.items():
+        # the package holds one set of weights, whichever of the two was exported
+        wanted = [
+            ("zcdl_plan.yaml", "plan.yaml"),
+            *(("weights.pt", f"weights/{w}.pt") for w in ("last", "best")),
+        ]
+        wanted += [(SETTINGS, "quality_control/settings.json")] if SETTINGS in names else []
+        for name, place in [*wanted, ("zcdl_config.yaml", "config.yaml")]:
             with replacing(folder / place) as temporary:
                 temporary.write_bytes(archive.read(name))
     return folder
