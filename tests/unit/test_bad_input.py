@@ -491,7 +491,12 @@ def test_a_zip_that_leads_out_of_its_folder_is_refused(
         archive.writestr("../../escaped.tif", b"gotcha")
     params = {parameter: str(trap)} | ({"model": str(trained.folder)} if parameter[0] == "p" else {})
     nb = open_notebook(images_2d, **params)
-    refused(nb.predict if parameter[0] == "p" else nb.check, "trap.zip", "../../escaped.tif", "Pack the images again")
+    refused(
+        nb.predict if parameter[0] == "p" else nb.check,
+        "trap.zip",
+        "../../escaped.tif",
+        "Pack the images again",
+    )
     assert not list(tmp_path.rglob("escaped.tif")) and not list(tmp_path.parent.glob("escaped.tif"))
 
 
