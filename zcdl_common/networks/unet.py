@@ -123,10 +123,7 @@ def plan(config: UNetConfig, facts: Facts) -> Plan:
                 patches,
                 "covers an image about once an epoch" if patches == per_image else "16 steps an epoch",
             ),
-            "epochs": (
-                100 if gpu else 60,
-                f"enough for most data on {device}; early stopping may end sooner",
-            ),
+            "epochs": (100, "enough for most data; a time limit or early stopping may end sooner"),
             "learning_rate": (1e-3, "suits this network with batch normalisation"),
             "class_weights": (
                 class_weights(facts),
