@@ -109,6 +109,32 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
     return Data(split, folders.example, tuple(pairings), tuple(problems), gap)
 
 
+def with_test(data: Data, config: Config, network: Network) -> Data:
+    """The same data, with the test folders that `config` names in place of its own test images.
+
+    Raises
+    ------
+    DataError, ConfigError
+        A folder is missing or holds no image with a partner.
+    """
+    problems: list[DataError] = []
+    source, target = places.staged(config.test_source), places.staged(config.test_target)
+    test, pairing = _samples(config, network, source, target, "test_", problems)
+    if not test:
+        raise (
+            problems[0]
+            if problems
+            else DataError(
+                f"No image in test_source = {config.test_source} has a partner in test_target = "
+                f"{config.test_target}. Partners are found by name: cell_1.tif belongs to cell_1.tif or "
+                "cell_1_mask.tif."
+            )
+        )
+    note = f"The test images are those in {config.test_source}, chosen after the training."
+    split = replace(data.split, test=test, note=note)
+    return replace(data, split=split, pairings=(pairing,), problems=tuple(problems))
+
+
 def _samples(
     config: Config, network: Network, source: str, target: str, prefix: str, problems: list[DataError]
 ) -> tuple[tuple[Sample, ...], Pairing]:

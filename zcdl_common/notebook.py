@@ -125,7 +125,7 @@ class Notebook:
     def judge(self) -> None:
         """Quality control on images that the network never saw, beside a classical method."""
         run = self.run
-        summary = session.judge(run, say=display.say())
+        summary = session.judge(run, display.say(), self.config)
         show.judged(run, summary)
         session.report(run)
 

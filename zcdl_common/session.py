@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from zcdl_common import doctor, places, qc, training
 from zcdl_common.config import Config
-from zcdl_common.data import Data, measure, open_data
+from zcdl_common.data import Data, measure, open_data, with_test
 from zcdl_common.errors import DataError
+from zcdl_common.files import sha256
 from zcdl_common.fit import Listener
 from zcdl_common.folders import split_folders, stem
 from zcdl_common.network import Network
@@ -115,8 +116,8 @@ def train(run: Run, data: Data, show: Sequence[Listener] = ()) -> str:
     return training.train(run, data, show=show, local=fast)
 
 
-def data_of(run: Run) -> Data:
-    """The images of a run, divided as they were.
+def data_of(run: Run, test: bool = True) -> Data:
+    """The images of a run, divided as they were; without `test` the test images may be gone.
 
     Raises
     ------
@@ -125,11 +126,13 @@ def data_of(run: Run) -> Data:
     RunError
         The run came as a package, without images.
     """
-    roles = {row["name"]: row["role"] for row in run.files()}
-    data = open_data(run.config, run.network, run.facts.extra.get("gap"))
-    now = {
-        sample.name: role for role in ("train", "validation", "test") for sample in getattr(data.split, role)
-    }
+    config, gap = run.config, run.facts.extra.get("gap")
+    compared = ("train", "validation", "test") if test else ("train", "validation")
+    roles = {row["name"]: row["role"] for row in run.files() if row["role"] in compared}
+    if not test and gap is None and config.test_source:
+        config = config.changed(test_source="", test_target="", test_fraction=0.0)
+    data = open_data(config, run.network, gap)
+    now = {sample.name: role for role in compared for sample in getattr(data.split, role)}
     if roles != now:
         gone = sorted(set(roles) - set(now))[:3]
         raise DataError(
@@ -140,9 +143,28 @@ def data_of(run: Run) -> Data:
     return data
 
 
-def judge(run: Run, say: Say = print) -> dict[str, Any]:
-    """Quality control of a finished run."""
-    return qc.judge(run, data_of(run), say)
+def judge(run: Run, say: Say = print, asked: Config | None = None) -> dict[str, Any]:
+    """Quality control of a finished run, on its own test images or on the test folders that `asked` names.
+
+    Raises
+    ------
+    DataError
+        An image of the test folders was learned from.
+    """
+    if asked is None or asked.test_source in ("", run.config.test_source):
+        return qc.judge(run, data_of(run), say)
+    config = run.config.changed(test_source=asked.test_source, test_target=asked.test_target)
+    data = with_test(data_of(run, test=False), config, run.network)
+    learned = {row["sha256"]: row["name"] for row in run.files() if row["sha256"] and row["role"] != "test"}
+    for sample in data.split.test:
+        path = sample.source.path
+        if path.is_file() and sha256(path) in learned:
+            raise DataError(
+                f"{path} in test_source is an image that this network was trained with: a test on it would "
+                "praise what was learned by heart. Name other images."
+            )
+    say(data.split.note)
+    return qc.judge(replace(run, split_note=data.split.note), data, say)
 
 
 READING = ("axes", "channels", "pixel_size")

@@ -56,6 +56,14 @@ def test_a_fresh_kernel_runs_sections_1_and_7_alone(trained, images_2d, tmp_path
     assert len(list((trained.folder / "predictions" / "images").iterdir())) == 6
 
 
+def test_an_earlier_run_is_judged_on_the_test_folders_of_section_2(params, trained, make, tmp_path):
+    source, target = make.pairs(tmp_path / "new", 2, first=60)
+    nb = Notebook("unet")
+    nb.images({**params, "name": "run", "test_source": str(source), "test_target": str(target)})
+    nb.judge()
+    assert "cell_61" in (trained.quality_control / "metrics.csv").read_text()
+
+
 def test_a_restarted_kernel_goes_on_by_the_name(params, trained, tmp_path):
     nb = Notebook("unet")
     nb.images({**params, "name": "run"})

@@ -7,7 +7,7 @@ import tifffile
 
 from zcdl_common import places, session
 from zcdl_common.config import Config
-from zcdl_common.errors import RunError
+from zcdl_common.errors import DataError, RunError
 from zcdl_common.networks.unet import UNetConfig
 from zcdl_common.run import open_run
 
@@ -118,3 +118,20 @@ def test_a_new_run_does_not_go_on_from_one_whose_folder_is_gone(images_2d, make,
     shutil.rmtree(old.folder)
     new, data = make.begin(images_2d, tmp_path / "drive" / "runs", loss="focal")
     assert "All 2 epochs are done" in session.train(new, data)
+
+
+def test_a_finished_network_is_judged_on_the_test_folders_named_later(images_2d, make, tmp_path):
+    first = make.pairs(tmp_path / "first", 2, first=30)
+    run, _ = make.train(images_2d, tmp_path, test_source=str(first[0]), test_target=str(first[1]))
+    shutil.rmtree(tmp_path / "first")
+    source, target = make.pairs(tmp_path / "later", 3, first=40)
+    asked = UNetConfig.parse({"test_source": str(source), "test_target": str(target)})
+    summary = session.judge(run, lambda text: None, asked)
+    rows = (run.quality_control / "metrics.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["cell_40", "cell_41", "cell_42"]
+    assert summary["n_images"] == 3 and str(source) in summary["split"]
+    learned = UNetConfig.parse(
+        {"test_source": str(images_2d / "images"), "test_target": str(images_2d / "masks")}
+    )
+    with pytest.raises(DataError, match="trained with"):
+        session.judge(run, lambda text: None, learned)
