@@ -195,8 +195,9 @@ def by_group(samples: Sequence[Sample], config: Config, test: Sequence[Sample] =
     n_test = 0
     if not test and config.test_fraction > 0 and len(groups) > 2:
         n_test = min(max(1, round(config.test_fraction * len(groups))), len(groups) - 2)
-    n_validation = max(1, round(config.validation_fraction * (len(groups) - n_test)))
-    n_validation = min(n_validation, len(groups) - n_test - 1)
+    left = len(groups) - n_test
+    least = 2 if left >= 8 else 1  # a single image is a poor judge of epochs and thresholds
+    n_validation = min(max(least, round(config.validation_fraction * left)), left - 1)
     roles = {g: "test" if i < n_test else "validation" if i < n_test + n_validation else "train"
              for i, g in enumerate(order)}  # fmt: skip
     by_role = {
