@@ -66,23 +66,33 @@ def fast_copy(folder: Path) -> Path:
 
 
 def staged(text: str) -> str:
-    """Copy input folders on Drive to the local disk once; returns the paths to read from."""
+    """Copy what is new in input folders on Drive to the local disk; returns the paths to read from."""
     return ";".join(_stage(Path(part.strip())) for part in text.split(";")) if text else text
 
 
 def _stage(path: Path) -> str:
-    local = fast_copy(path.expanduser())
-    if local != path.expanduser() and path.exists() and not local.exists():
-        print(f"copying {path} to the local disk, once ...")
-        local.parent.mkdir(parents=True, exist_ok=True)
-        partial = local.with_name(local.name + ".partial")
-        if path.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(path, partial)
-        else:
-            shutil.copyfile(path, partial)
-        partial.rename(local)
+    path = path.expanduser()
+    local = fast_copy(path)
+    if local != path and path.exists():
+        files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+        copies = {local / p.relative_to(path): p for p in files}
+        new = {copy: p for copy, p in copies.items() if not copy.exists() or _stamp(copy) != _stamp(p)}
+        if new:
+            print(f"copying {len(new)} files of {path} to the local disk ...")
+        for copy, file in new.items():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            partial = copy.with_name(copy.name + ".partial")
+            shutil.copy2(file, partial)  # with its time, by which a later change is noticed
+            partial.replace(copy)
+        for old in local.iterdir() if local.is_dir() else ():
+            if old.is_file() and old not in copies:  # taken away on Drive; the copy is nobody's only one
+                old.unlink()
     return str(local if local.exists() else path)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_size, int(facts.st_mtime)
 
 
 def download(folder: Path) -> Path:

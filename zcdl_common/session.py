@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from zcdl_common import doctor, places, qc, training
 from zcdl_common.config import Config
 from zcdl_common.data import Data, measure, open_data, with_test
 from zcdl_common.errors import DataError
-from zcdl_common.files import sha256
+from zcdl_common.files import sha256, write_text
 from zcdl_common.fit import Listener
 from zcdl_common.folders import split_folders, stem
 from zcdl_common.network import Network
@@ -193,10 +196,22 @@ def chosen_model(config: Config) -> Run:
     return with_use(finished(config.model, config.results), config)
 
 
+def predictions_folder(run: Run, source: str) -> Path:
+    """Where the predictions of `source` go: a second folder of the same name gets one of its own."""
+    table = run.folder / "predictions.yaml"
+    known = yaml.safe_load(table.read_text(encoding="utf-8")) if table.exists() else {}
+    parts = split_folders(source)
+    whole = ";".join(str(Path(part).expanduser().absolute()) for part in parts)
+    name = stem(Path(parts[0].rstrip("/\\"))) or "images"
+    names = (name if n == 1 else f"{name}_{n}" for n in itertools.count(1))
+    chosen = next(n for n in names if known.get(n, whole) == whole)
+    write_text(table, yaml.safe_dump({**known, chosen: whole}, allow_unicode=True))
+    return run.folder / "predictions" / chosen
+
+
 def apply(run: Run, source: str, say: Say = print) -> list[Written]:
     """Predict the images in `source` into the run folder; one bad file never loses the others."""
-    name = stem(Path(split_folders(source)[0].rstrip("/\\"))) or "images"
-    target = run.folder / "predictions" / name
+    target = predictions_folder(run, source)
 
     def progress(done: int, of: int, name: str) -> None:
         if name:

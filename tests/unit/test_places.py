@@ -33,6 +33,17 @@ def test_folders_on_drive_are_copied_once(drive, tmp_path, capsys):
     assert (Path(staged[0]) / "a.tif").read_bytes() == b"1"
     assert places.staged(str(drive / "im")) == staged[0]
     assert capsys.readouterr().out.count("copying") == 1
+    (drive / "im" / "a.tif").write_bytes(b"mended")
+    (drive / "im" / "b.tif").write_bytes(b"2")
+    places.staged(str(drive / "im"))
+    assert (Path(staged[0]) / "a.tif").read_bytes() == b"mended"
+    (drive / "im" / "b.tif").unlink()
+    (drive / "im" / "masks").mkdir()
+    (drive / "im" / "masks" / "a.tif").write_bytes(b"3")
+    masks = Path(places.staged(str(drive / "im" / "masks")))
+    assert (masks / "a.tif").read_bytes() == b"3"
+    places.staged(str(drive / "im"))
+    assert sorted(p.name for p in Path(staged[0]).iterdir()) == ["a.tif", "masks"]
     assert places.staged("") == "" and places.staged(str(drive / "gone")) == str(drive / "gone")
 
 

@@ -50,6 +50,12 @@ def test_predictions_lie_under_the_name_of_their_folder(trained, images_2d, tmp_
     assert found == {"day.1": 6, "day.2": 6}
 
 
+def test_folders_of_the_same_name_do_not_overwrite_each_others_predictions(trained, make, tmp_path):
+    folders = [make.pairs(tmp_path / day, 1)[0] for day in ("monday", "tuesday", "monday")]
+    written = [session.apply(trained, str(f), say=lambda text: None)[0].outputs[0] for f in folders]
+    assert [p.parent.name for p in written] == ["images", "images_2", "images"]
+
+
 def test_without_new_images_a_test_image_is_predicted(trained):
     role = {row["file"]: row["role"] for row in trained.files()}
     assert role[session.test_folder(trained)] == "test"
