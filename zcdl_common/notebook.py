@@ -95,7 +95,7 @@ class Notebook:
     def settings(self) -> None:
         """The training parameters, filled from the images, with the reason beside each value."""
         try:
-            self.prepared  # noqa: B018 - fills the automatic values of the form
+            show.measured(self.prepared)  # measuring also fills the automatic values of the form
         finally:  # a value that does not fit the images is mended in the form, so that must be there
             self._form("settings", "augmentation", "training")
         if places.headless():  # the form says the same beside each field

@@ -66,7 +66,9 @@ def data(network: Network, found: Data) -> None:
                     network.task.target_label: target,
                     "used for": role,
                     "size": size,
+                    "axes": info.axes,
                     "channels": info.channels,
+                    "pixel size (µm)": value_text(info.pixel_size) or "unknown",
                     "type": info.dtype,
                 }
             )
@@ -96,6 +98,26 @@ def pairs(network: Network, found: Data) -> None:
     names = [sample.name for sample in chosen]
     draw = resolve(network.task.picture)
     figure(plots.pairs(sources, shaped, names, draw=draw, pixel_size=info.pixel_size))
+
+
+def measured(prepared: Prepared) -> None:
+    """What the masks hold, and a voxel size that is not known: both decide how the network learns."""
+    facts = prepared.facts
+    if facts.classes:
+        shares = facts.extra.get("class_shares", {})
+        values = [f"{c} ({100 * shares[c]:.3g} % of the pixels)" for c in facts.classes if c in shares]
+        numbered = facts.extra.get("masks_are") == "objects"
+        line(
+            f"Classes in the masks, background first: {', '.join(values)}."
+            + (" Each number in a mask was taken for one object, all of one class (1)." * numbered)
+            + " If that is not what the numbers mean, set masks_are in section 2."
+        )
+    if facts.ndim == 3 and facts.pixel_size is None:
+        message(
+            "The size of a voxel is not known, or differs from stack to stack: Z is treated like Y and X. If "
+            "the planes lie further apart than the pixels, set pixel_size (Z, Y, X) in section 2.",
+            "warning",
+        )
 
 
 def plan(prepared: Prepared) -> None:

@@ -43,8 +43,20 @@ def test_all_sections_in_order(params, tmp_path, capsys):
     assert list((folder / "predictions").rglob("*.tif"))
     assert nb.download("predictions").name == "predictions_download.zip"
     shown = capsys.readouterr().out
+    assert "0 (60 % of the pixels), 255 (40 % of the pixels)" in shown and "unknown" in shown
     said = ("divided at random", "because", "Training will take about", "epoch 2 of 2", "All 2 epochs", "iou")
     assert not [text for text in said if text not in shown]
+
+
+def test_a_voxel_size_that_is_not_known_is_told(make, tmp_path, capsys):
+    source, target = make.pairs(tmp_path, 4, (8, 32, 32))
+    nb = Notebook("unet")
+    nb.images({"source": str(source), "target": str(target), "axes": "ZYX"})
+    nb.settings()
+    assert "set pixel_size" in capsys.readouterr().out
+    nb.params["pixel_size"] = "1, 0.5, 0.5"
+    nb.settings()
+    assert "set pixel_size" not in capsys.readouterr().out
 
 
 def test_a_fresh_kernel_runs_sections_1_and_7_alone(trained, images_2d, tmp_path):
