@@ -1,4 +1,4 @@
-"""From folders to samples: pairing, the split, and the facts of a data set."""
+"""From folders to samples: pairing, and the split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zcdl_common.errors import ConfigError, DataError
 from zcdl_common.images import ImageRef, find_images
 from zcdl_common.network import Network
 from zcdl_common.pairs import Pairing, group_of
-from zcdl_common.task import Facts, Sample, Split, resolve
+from zcdl_common.task import Sample, Split, resolve
 
 
 class Folders(NamedTuple):
@@ -86,6 +86,11 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
         raise ConfigError(
             f"target is empty: this network also needs a folder of {network.task.target_label}, "
             f"with the same file names as the {network.task.source_label} in {folders.source}."
+        )
+    if folders.test_source and not folders.test_target and network.task.needs_target:
+        raise ConfigError(
+            f"test_target is empty: the test images in {folders.test_source} can only judge the network with "
+            f"a folder of their {network.task.target_label}. Without any, leave test_source empty."
         )
     problems: list[DataError] = []
     samples, pairing = _samples(config, network, folders.source, folders.target, "", problems)
@@ -189,7 +194,8 @@ def by_group(samples: Sequence[Sample], config: Config, test: Sequence[Sample] =
     if len(groups) == 1:
         raise DataError(
             f"All {len(samples)} images belong to one group ({groups[0]}), so none can be held out to judge "
-            "the training. Add images of another movie, stack or well, or change group_by."
+            "the training. Add images of another movie, stack or well; or, where the frames of a file show "
+            r"different fields, make each a group of its own with group_by = t\d+."
         )
     order = np.random.default_rng([config.seed, 0]).permutation(groups).tolist()
     n_test = 0
@@ -251,46 +257,3 @@ def strips(sample: Sample, config: Config, has_test: bool, gap: int | None = Non
         f"training, validation{'' if has_test else ' and test'}, with {gap} pixels left out between them."
     )
     return Split((parts[0],), (parts[1],), tuple(parts[2:]), note=note), gap
-
-
-def measure(data: Data, config: Config, network: Network, device: str) -> Facts:
-    """What the training images say about themselves.
-
-    Raises
-    ------
-    DataError
-        The images differ in dimension or channels.
-    """
-    infos = [s.source.info() for s in data.split.train]  # type: ignore[attr-defined]
-    first, reference = infos[0], data.split.train[0].source.path.name
-    for sample, info in zip(data.split.train, infos, strict=True):
-        if len(info.shape) != len(first.shape):
-            raise DataError(
-                f"{sample.source.path.name} is {len(info.shape)}D and {reference} is {len(first.shape)}D. "
-                "One network learns from one kind: keep 2D and 3D images in separate folders."
-            )
-        if info.channels != first.channels:
-            raise DataError(
-                f"{sample.source.path.name} has {info.channels} channels and {reference} has "
-                f"{first.channels}. All images need the same channels; choose some, "
-                "for example channels = 0."
-            )
-    sizes = [i.pixel_size for i in infos]
-    alike = None not in sizes and np.allclose(sizes, sizes[0], rtol=0.01)  # type: ignore[arg-type]
-    own: dict[str, Any] = dict(resolve(network.task.facts)(data.split.train, config))
-    extra = {**own.pop("extra", {}), **({"gap": data.gap} if data.gap else {})}
-    return Facts(
-        ndim=len(first.shape),
-        channels=first.channel_names,
-        shapes=tuple(i.shape for i in infos),
-        dtype=first.dtype,
-        pixel_size=first.pixel_size if alike else None,
-        device=device,
-        counts={
-            "train": len(data.split.train),
-            "validation": len(data.split.validation),
-            "test": len(data.split.test),
-        },
-        extra=extra,
-        **own,
-    )

@@ -49,7 +49,7 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
     if not test:
         raise RunError(
             "There are no test images with known truth, so nothing can be judged. Name folders under "
-            "test_source and test_target, or hold some images out with test_fraction = 0.15."
+            "test_source and test_target, or hold some of at least 3 images out with test_fraction = 0.15."
         )
     model = run.load()
     folder = run.quality_control
@@ -133,6 +133,7 @@ def summarise(run: Run, table: pd.DataFrame, groups: list[str], baseline: Baseli
         "network": run.network.name,
         "task": run.network.task.name,
         "n_images": len(table),
+        "epochs": len(run.history()),
         "primary": primary,
         "metrics": {
             name: {"network": of(name), "classical": of(f"classical_{name}"), "input": of(f"input_{name}")}

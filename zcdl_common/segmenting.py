@@ -77,7 +77,8 @@ def class_image(sample: Sample, facts: Facts) -> Array:
         values = sorted({int(v) for v in np.unique(mask[unknown])})[:8]
         raise DataError(
             f"The mask {sample.target.path.name} holds the values {values}, which the training masks do "
-            f"not have (they have {list(facts.classes)}). Correct the mask, or train on such images too."
+            f"not have (they have {list(facts.classes)}). Correct the mask; or, if it is right, add images "
+            "that show these values, or set another seed, so that some of them are trained on."
         )
     classified: Array = index.astype(np.int32)
     return classified

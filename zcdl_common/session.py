@@ -13,11 +13,12 @@ import yaml
 
 from zcdl_common import doctor, places, qc, training
 from zcdl_common.config import Config
-from zcdl_common.data import Data, measure, open_data, with_test
+from zcdl_common.data import Data, open_data, with_test
 from zcdl_common.errors import DataError
 from zcdl_common.files import sha256, write_text
 from zcdl_common.fit import Listener
 from zcdl_common.folders import split_folders, stem
+from zcdl_common.measure import measure
 from zcdl_common.network import Network
 from zcdl_common.predict import Written, predict_folder
 from zcdl_common.run import Run, create, open_run, place

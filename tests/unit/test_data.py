@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zcdl_common import networks, session
-from zcdl_common.data import by_group, measure, open_data, strips
+from zcdl_common.data import by_group, open_data, strips
 from zcdl_common.errors import ConfigError, DataError
+from zcdl_common.measure import measure
 from zcdl_common.networks.unet import UNetConfig
 from zcdl_common.rois import write_rois
 from zcdl_common.task import Sample
@@ -244,3 +245,9 @@ def test_pixel_sizes_that_differ_in_rounding_are_one(make, tmp_path):
     assert facts.pixel_size == pytest.approx((1.0, 0.25, 0.25), rel=0.01)
     make.pairs(tmp_path, 1, (8, 32, 32), pixel_size=(2.0, 0.25, 0.25), first=9)
     assert measure(opened(tmp_path, test_fraction=0), config, UNET, "cpu").pixel_size is None
+
+
+def test_test_images_without_their_targets_are_refused_before_training(make, tmp_path):
+    make.pairs(tmp_path)
+    with pytest.raises(ConfigError, match="test_target is empty"):
+        opened(tmp_path, test_source=str(make.pairs(tmp_path / "test", 2)[0]))

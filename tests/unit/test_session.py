@@ -126,6 +126,16 @@ def test_a_new_run_does_not_go_on_from_one_whose_folder_is_gone(images_2d, make,
     assert "All 2 epochs are done" in session.train(new, data)
 
 
+def test_scores_from_before_more_training_are_called_outdated(images_2d, make, trained):
+    session.judge(trained, say=lambda text: None)
+    assert "Outdated" not in session.report(trained)[0].read_text()
+    more, data = make.begin(images_2d, trained.folder.parent, epochs=3)
+    session.train(more, data)
+    assert "Outdated" in session.report(more)[0].read_text()
+    session.judge(more, say=lambda text: None)
+    assert "Outdated" not in session.report(more)[0].read_text()
+
+
 def test_a_finished_network_is_judged_on_the_test_folders_named_later(images_2d, make, tmp_path):
     first = make.pairs(tmp_path / "first", 2, first=30)
     run, _ = make.train(images_2d, tmp_path, test_source=str(first[0]), test_target=str(first[1]))

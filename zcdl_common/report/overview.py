@@ -51,6 +51,12 @@ def _head(record: Record) -> list[Block]:
     if summary.get("sentence"):
         label = VERDICTS.get(str(summary.get("verdict")), "Not compared")
         blocks.append(Note(str(summary["sentence"]), "verdict", label))
+        if summary.get("epochs", len(record.losses)) != len(record.losses):
+            text = (
+                f"These scores are of the network after {summary['epochs']} epochs; it was trained on since. "
+                "Run section 6 (Quality control) again."
+            )
+            blocks.append(Note(text, "warning", "Outdated"))
     elif record.losses:
         text = (
             "The network is trained, but nobody knows yet whether it is any good. "
