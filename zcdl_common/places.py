@@ -43,7 +43,7 @@ def mount_drive() -> bool:
     except Exception:  # declined or timed out: Colab raises different things for it
         print(
             "Drive is not connected: RESULTS DIE WITH THIS SESSION. Run this cell again to connect it, or "
-            "download the results at the end."
+            "take the results home at the end: nb.download() in a new cell."
         )
         return False
     return True
