@@ -101,8 +101,9 @@ def predict_folder(
         progress(n, len(movies), name)
         try:
             done.append(_one(run, model, frames, target, stream_above))
-        except UserError as problem:
-            done.append(Written(name, problem=str(problem)))
+        except Exception as problem:  # whatever it is, the other files are done all the same
+            said = str(problem) if isinstance(problem, UserError) else f"{type(problem).__name__}: {problem}"
+            done.append(Written(name, problem=said))
     progress(len(movies), len(movies), "")
     return done
 

@@ -3,7 +3,7 @@ import pytest
 import tifffile
 
 from zcdl_common.errors import DataError
-from zcdl_common.images import find_images
+from zcdl_common.images import ImageRef, find_images
 from zcdl_common.predict import check, maps, predict, predict_folder
 
 
@@ -149,3 +149,19 @@ def test_a_new_kernel_needs_the_run_folder_alone(finished, make, tmp_path):
     image = make.blobs((45, 51), 33)[0][..., None]
     moved = open_run(tmp_path / "moved")
     assert np.array_equal(maps(moved, moved.load(), image)[0], maps(finished, finished.load(), image)[0])
+
+
+def test_what_goes_wrong_with_one_file_is_told_and_loses_no_other(
+    finished, model, make, tmp_path, monkeypatch
+):
+    source, _ = make.pairs(tmp_path, 3)
+    whole = ImageRef.read
+
+    def short_of_memory(ref):
+        if ref.name == "cell_1":
+            raise MemoryError("no room")
+        return whole(ref)
+
+    monkeypatch.setattr(ImageRef, "read", short_of_memory)
+    done = predict_folder(finished, model, str(source), tmp_path / "out")
+    assert [w.problem for w in done] == ["", "MemoryError: no room", ""]
