@@ -86,5 +86,7 @@ def test_a_fresh_kernel_runs_sections_1_and_7_alone(executed, tmp_path):
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     )
     client.execute(env={**os.environ, "ZCDL_PARAMS": str(params)})
-    text = "".join(o.get("text", "") for cell in notebook.cells for o in cell.get("outputs", []))
-    assert "1 images predicted" in text
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
+    text = "".join(o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in outputs)
+    assert "1 image predicted" in text
+    assert list((folder / "predictions").rglob(f"{Path(source).stem}*"))
