@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -148,11 +148,6 @@ class Task:
     @cached_property
     def read_target(self) -> Callable[[Sample, Facts], Array]:
         return resolve(self.target)  # type: ignore[no-any-return]
-
-
-def with_target(sample: Sample, target: Lazy | None) -> Sample:
-    """The same sample with another target."""
-    return replace(sample, target=target)
 
 
 def as_float(image: Array) -> Array:
