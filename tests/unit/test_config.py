@@ -256,9 +256,11 @@ def test_the_plan_fills_every_gap_with_a_reason(three_classes):
     assert "depth" not in given_one.reasons and given_one.planned.depth == 1
 
 
-def test_rare_classes_weigh_more(prepared):
-    shares = prepared().facts.extra["class_shares"]
-    weights = dict(zip(shares, prepared().planned.class_weights, strict=True))
+def test_rare_classes_weigh_more_in_plain_cross_entropy_alone(prepared):
+    assert set(prepared(loss="dice").planned.class_weights) == {1.0}
+    plain = prepared(loss="cross-entropy")
+    shares = plain.facts.extra["class_shares"]
+    weights = dict(zip(shares, plain.planned.class_weights, strict=True))
     assert sorted(weights, key=weights.get) == sorted(shares, key=shares.get, reverse=True) or (
         min(shares.values()) >= 0.1 and set(weights.values()) == {1.0}
     )

@@ -107,8 +107,17 @@ def test_curve_of_a_large_image_is_identical_to_the_loop(rng):
 
 
 def test_best_threshold_maximises_the_mean_over_images_not_over_pixels():
-    curves = np.array([[0.2, 0.9, 0.5], [0.2, 0.1, 0.8], [np.nan, np.nan, np.nan]])
+    curves = np.array([[0.2, 0.9, 0.7], [0.2, 0.1, 0.8], [np.nan, np.nan, np.nan]])
     assert best_threshold(curves, np.array([0.25, 0.5, 0.75])) == 0.75
+
+
+def test_within_one_standard_error_of_the_best_the_mildest_threshold_is_taken():
+    steps = np.array([0.3, 0.5, 0.7, 0.9])
+    apart = np.array([[0.70, 0.78, 0.85, 0.90], [0.60, 0.68, 0.73, 0.76]])  # error at 0.9: 0.07
+    assert best_threshold(apart, steps) == 0.7
+    agreed = np.array([[0.70, 0.78, 0.80, 0.90], [0.70, 0.78, 0.80, 0.89]])  # error at 0.9: 0.005
+    assert best_threshold(agreed, steps) == 0.9
+    assert best_threshold(apart[:1], steps) == 0.9, "one image has no error"
 
 
 def test_equally_good_thresholds_give_the_one_nearest_to_a_half():

@@ -35,7 +35,7 @@ class UNetConfig(Config):
     )
     """What training makes small. Dice and focal help where the structures cover few pixels."""
     class_weights: FloatTuple | None = setting(None, section="settings", label="class weights", more=True)
-    """Weight of each class in the loss, background first; empty: from how rare the classes are."""
+    """Weight of each class in the loss, background first; empty: equal, or by rarity for plain cross-entropy."""
     min_foreground: float = setting(
         0.02, section="settings", label="least foreground in a patch", more=True, ge=0.0, le=1.0
     )
@@ -69,7 +69,7 @@ class UNetConfig(Config):
     """Blur with a standard deviation of up to so many pixels."""
 
     threshold: float | None = setting(None, section="use", label="threshold", use=True, gt=0.0, lt=1.0)
-    """Probability above which a pixel is foreground; empty: the best one on the validation images."""
+    """Probability above which a pixel is foreground; empty: chosen on the validation images."""
     output: Literal["mask", "labels", "probability", "all"] = setting(
         "mask", section="use", label="what to save", use=True
     )
@@ -126,8 +126,8 @@ def plan(config: UNetConfig, facts: Facts) -> Plan:
             "epochs": (100, "enough for most data; a time limit or early stopping may end sooner"),
             "learning_rate": (1e-3, "suits this network with batch normalisation"),
             "class_weights": (
-                class_weights(facts),
-                f"the rarest class covers {100 * rare:.1f} % of the pixels",
+                class_weights(facts, config.loss),
+                f"the rarest class covers {100 * rare:.1f} % of the pixels, the loss is {config.loss}",
             ),
         },
     )
@@ -135,10 +135,14 @@ def plan(config: UNetConfig, facts: Facts) -> Plan:
     return planned
 
 
-def class_weights(facts: Facts) -> tuple[float, ...]:
-    """Equal weights, unless a class covers less than 10 % of the pixels: then 1 / sqrt(share), mean 1."""
+def class_weights(facts: Facts, loss: str) -> tuple[float, ...]:
+    """Equal weights, unless the loss is plain cross-entropy and a class is rare.
+
+    A class that covers less than 10 % of the pixels then gets 1 / sqrt(share), with a mean of 1. Dice and
+    focal loss see to rare classes by themselves, and weights on top would distort the probabilities.
+    """
     shares = [facts.extra.get("class_shares", {}).get(c, 1.0) for c in facts.classes]
-    if not shares or min(shares) >= 0.1:
+    if loss != "cross-entropy" or not shares or min(shares) >= 0.1:
         return (1.0,) * len(facts.classes)
     raw = [1 / math.sqrt(max(s, 1e-4)) for s in shares]
     return tuple(round(w * len(raw) / sum(raw), 3) for w in raw)
