@@ -35,7 +35,7 @@ class UNetConfig(Config):
     )
     """What training makes small. Dice and focal help where the structures cover few pixels."""
     class_weights: FloatTuple | None = setting(None, section="settings", label="class weights", more=True)
-    """Weight of each class in the loss, background first; empty: equal, or by rarity for plain cross-entropy."""
+    """Weight of each class in the loss, background first; empty: equal, or by rarity in cross-entropy."""
     min_foreground: float = setting(
         0.02, section="settings", label="least foreground in a patch", more=True, ge=0.0, le=1.0
     )

@@ -245,7 +245,11 @@ def _threshold(record: Record) -> str:
     if not isinstance(threshold, int | float):
         return ""
     by_hand = record.config.get("threshold") is not None
-    origin = "set by hand" if by_hand else "chosen on the validation images, within one standard error of the best score"
+    origin = (
+        "set by hand"
+        if by_hand
+        else "chosen on the validation images, within one standard error of the best score"
+    )
     return f"Pixels with a probability of at least {threshold:.2g}, {origin}, were taken for foreground."
 
 
