@@ -9,11 +9,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zcdl_common import networks
 from zcdl_common.config import read_params
 from zcdl_common.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from zcdl_common.run import Run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -142,7 +145,7 @@ def _check(args: argparse.Namespace) -> int:
 def _predict(args: argparse.Namespace) -> int:
     from zcdl_common import session, show
 
-    run = session.finished(args.run).using(**settings(args.set))
+    run = _finished(args)
     written = session.apply(run, args.folder)
     show.predicted(run, written)
     return int(any(w.problem for w in written))
@@ -151,7 +154,22 @@ def _predict(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> None:
     from zcdl_common import session, show
 
-    show.exported(session.export(session.finished(args.run).using(**settings(args.set))))
+    show.exported(session.export(_finished(args)))
+
+
+def _finished(args: argparse.Namespace) -> Run:
+    """The run that was named, with parameters that a finished run can still take."""
+    from zcdl_common import session
+
+    run, values = session.finished(args.run), settings(args.set)
+    fixed = [n for n in values if n in type(run.config).model_fields and n not in session.READING]
+    fixed = [n for n in fixed if not run.config.is_use(n)]
+    if fixed:
+        raise ConfigError(
+            f"{', '.join(fixed)} cannot be changed: {run.name} is trained. Train a new run with: "
+            f"zcdl run {run.network.name} --params {run.folder / 'config.yaml'} --set name=... {fixed[0]}=..."
+        )
+    return run.using(**values)
 
 
 def _compare(args: argparse.Namespace) -> None:

@@ -65,12 +65,13 @@ class Weights(Quiet):
 class Checkpoints(Quiet):
     """Saves the whole state after every epoch, and mirrors it now and then."""
 
-    def __init__(self, local: Path, remote: Path):
-        self.mirror = checkpoint.Mirror(local, remote)
+    def __init__(self, local: Path, remote: Path, rule: Best):
+        self.mirror, self.rule = checkpoint.Mirror(local, remote), rule
 
     def epoch(self, moment: Moment) -> str | None:
         checkpoint.write(self.mirror.local, moment.epoch, moment.model.state(), moment.history)
-        self.mirror.update()
+        # weights/best is in the slow place at once: the state it belongs to must be there too
+        self.mirror.update(force=best_epoch(moment.history, self.rule) == len(moment.history) - 1)
         return None
 
 

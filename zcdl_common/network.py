@@ -80,6 +80,8 @@ class Model(Protocol):
     """What `forward` returns, in this order."""
     part: int
     """Patches that go through the network at once, at most the batch size."""
+    arithmetic: str
+    """Number format of training: float32, bfloat16 or float16; taken from the facts where it stands there."""
 
     def parameters(self) -> int:
         """How many numbers the network has learned."""

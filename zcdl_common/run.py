@@ -236,6 +236,13 @@ def _differences(folder: Path, network: Network, config: Config, data: Data) -> 
     return ""
 
 
+def changed_files(run: Run, data: Data) -> list[str]:
+    """Names of images whose file, or whose target's, is not the one that `run` recorded."""
+    known = {(row["name"], row["role"]): (row["sha256"], row["target_sha256"]) for row in run.files()}
+    now = {(sample.name, role): _digests(sample) for sample, role in _roles(data)}
+    return [name for (name, role), digests in now.items() if known.get((name, role), digests) != digests]
+
+
 def _digests(sample: Sample) -> tuple[str, str]:
     """Of the image and of its target; empty for an OME-Zarr image, which is a folder."""
     paths = (sample.source.path, sample.target.path if sample.target else None)

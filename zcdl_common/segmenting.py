@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -93,12 +94,14 @@ def mask_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
         No mask holds any foreground.
     """
     counts: dict[int, int] = {}
+    sets: Counter[tuple[int, ...]] = Counter()
     single, regions = 0, 0
     for sample in samples:
         mask = read_mask(sample)
         values, numbers = np.unique(mask, return_counts=True)
         for value, number in zip(values.tolist(), numbers.tolist(), strict=True):
             counts[value] = counts.get(value, 0) + number
+        sets[tuple(values.tolist())] += 1
         if config.masks_are == "auto" and len(values) > 2:
             one, all_of_them = _connected(mask, values[values != 0][:50])
             single, regions = single + one, regions + all_of_them
@@ -109,7 +112,10 @@ def mask_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
             "apart. A mask needs 0 for background and another number where the structure is. Check the masks."
         )
     found = [v for v in counts if v != 0]
-    looks_like_objects = len(found) > MOST_CLASSES or (regions > 2 and single > 0.9 * regions)
+    # numbers of objects differ with their count; classes come back in image after image
+    alike = len(samples) > 2 and sets.most_common(1)[0][1] >= 0.8 * len(samples)
+    one_each = regions > 2 and single > 0.9 * regions and not alike
+    looks_like_objects = len(found) > MOST_CLASSES or one_each
     drawn = any(s.target is not None and is_roi_file(s.target.path) for s in samples)
     objects = config.masks_are == "objects" or (config.masks_are == "auto" and (drawn or looks_like_objects))
     if objects:

@@ -21,7 +21,7 @@ from zcdl_common.folders import split_folders, stem
 from zcdl_common.measure import measure
 from zcdl_common.network import Network
 from zcdl_common.predict import Written, predict_folder
-from zcdl_common.run import Run, create, open_run, place
+from zcdl_common.run import Run, changed_files, create, open_run, place
 from zcdl_common.task import Facts, resolve
 
 Say = Callable[[str], None]
@@ -143,6 +143,12 @@ def data_of(run: Run, test: bool = True) -> Data:
             f"The images of the run {run.name} are not the ones it was trained on"
             + (f" ({', '.join(gone)} missing)" if gone else "")
             + ". Put the same files back, or give test_source and test_target to judge it on others."
+        )
+    changed = changed_files(run, data)
+    if changed:
+        raise DataError(
+            f"{', '.join(changed[:3])} changed since the run {run.name} was trained. Put the old files back, "
+            "or train anew under another name."
         )
     return data
 

@@ -60,7 +60,7 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
     epochs = config.epochs or 1
     saved = checkpoint.newest(local, remote)
     history: History = saved.history if saved else []
-    states = listeners.Checkpoints(local, remote)
+    states = listeners.Checkpoints(local, remote, run.network.best)
     keep = [
         listeners.Weights(run.weights, run.network.best),
         listeners.LossesTable(run.folder / "losses.csv"),
@@ -106,10 +106,18 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
             f"{run.folder} could not be written: {error.strerror or error}. Make room on that disk, then run "
             "this cell again: training goes on from the last saved epoch."
         ) from error
+    except RuntimeError as error:
+        if "out of memory" not in str(error).lower() and "can't allocate memory" not in str(error):
+            raise
+        raise RunError(
+            "Memory ran out while training. Close other programs and run this cell again: it goes on from "
+            "the last whole epoch. Where that does not help, use a smaller patch_size under a new name."
+        ) from error
     except KeyboardInterrupt:
         if not history:  # not one whole epoch: keep what there is, so that something can be tried
             for which in ("last", "best"):
                 model.save(run.weights, which)  # type: ignore[arg-type]
+            return "Interrupted in the first epoch. Run this cell again to begin anew."
         return (
             f"Interrupted after {listeners.epochs_text(len(history))}; what was learned is kept and usable. "
             "Run this cell again to go on from there."
@@ -144,7 +152,7 @@ def _fit_memory(run: Run, model: Model, samples: Sequence[Sample]) -> None:
     known = run.facts.extra.get("patches_at_once")
     if known is None:
         known = model.fit_memory(model.batch(samples, np.random.default_rng(run.config.seed)))
-        extra = {**run.facts.extra, "patches_at_once": known}
+        extra = {**run.facts.extra, "patches_at_once": known, "arithmetic": model.arithmetic}
         write_plan(replace(run, facts=replace(run.facts, extra=extra)))
         if known < (run.config.batch_size or 1):
             print(

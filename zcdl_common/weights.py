@@ -43,7 +43,7 @@ def read(config: Config) -> Mapping[str, Array]:
     if (folder / "config.yaml").exists():
         from zcdl_common.run import open_run
 
-        return open_run(folder).load().state()
+        return open_run(folder).load(config.weights).state()
     from zcdl_common.export.read import open_package
 
     package = open_package(config.start_from, allow_code=config.allow_code)

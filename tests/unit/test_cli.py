@@ -140,3 +140,10 @@ def test_folders_become_absolute_since_the_kernel_works_elsewhere(tmp_path):
     found = headless._absolute({"source": "im; im", "target": "gone", "epochs": 3})
     assert found["source"] == f"{tmp_path.resolve() / 'im'};{tmp_path.resolve() / 'im'}"
     assert found["target"] == "gone" and found["epochs"] == 3
+
+
+def test_a_finished_run_refuses_another_training_parameter(trained, images_2d, capsys):
+    arguments = ["predict", str(trained.folder), str(images_2d / "images"), "--set", "depth=3"]
+    assert cli.main(arguments) == 1
+    said = capsys.readouterr().err
+    assert "depth cannot be changed" in said and "zcdl run unet --params" in said

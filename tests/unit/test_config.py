@@ -228,11 +228,14 @@ def test_precision_follows_parameter_and_device(monkeypatch):
 
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
-    assert _torch.autocast_type("auto", cuda) is torch.bfloat16
-    assert _torch.autocast_type("float32", cuda) is None
-    assert _torch.autocast_type("mixed", cpu) is None
+    assert _torch.arithmetic("auto", cuda) == "bfloat16"
+    assert _torch.arithmetic("float32", cuda) == "float32"
+    assert _torch.arithmetic("auto", cpu) == "float32"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert _torch.autocast_type("mixed", cuda) is torch.float16
+    assert _torch.arithmetic("auto", cuda) == "float16"
+    with _torch.autocast("bfloat16", cpu):
+        x = torch.ones(2, 2)
+        assert (x @ x).dtype is torch.float32, "a run of a GPU goes on in float32 on a CPU"
 
 
 def test_authors_and_licence_stand_in_the_package(trained, tmp_path):

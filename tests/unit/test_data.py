@@ -228,6 +228,16 @@ def test_numbers_in_masks_are_objects_or_classes_as_the_user_says(make, tmp_path
     assert len(found) == 1 + max(int(s.target.read().max()) for s in data.split.train)
 
 
+def test_two_classes_in_every_image_are_classes_even_in_one_piece_each(make, tmp_path):
+    make.pairs(tmp_path, 6)
+    cell = np.zeros((48, 40), np.uint8)
+    cell[8:40, 8:32] = 1  # one cell body ...
+    cell[18:30, 14:26] = 2  # ... around one nucleus, as in crops of single cells
+    for path in (tmp_path / "masks").iterdir():
+        make.write(path, cell)
+    assert measure(opened(tmp_path), UNetConfig(), UNET, "cpu").classes == (0, 1, 2)
+
+
 def test_neither_folders_nor_a_data_set_is_refused():
     with pytest.raises(ConfigError, match="section 2"):
         open_data(UNetConfig(), UNET)

@@ -77,6 +77,7 @@ def write_plan(folder, n_images=24):
         "dtype": "uint16",
         "pixel_size": [0.325, 0.325],
         "classes": [0, 255],
+        "extra": {"arithmetic": "float32"},
         "counts": {"train": n_images},
     }
     reasons = {

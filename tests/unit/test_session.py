@@ -151,3 +151,31 @@ def test_a_finished_network_is_judged_on_the_test_folders_named_later(images_2d,
     )
     with pytest.raises(DataError, match="trained with"):
         session.judge(run, lambda text: None, learned)
+
+
+def test_images_that_changed_since_are_not_judged_as_if_they_had_not(make, tmp_path):
+    make.pairs(tmp_path)
+    run, data = make.train(tmp_path)
+    changed = data.split.test[0]
+    make.write(changed.target.path, 255 - tifffile.imread(changed.target.path))
+    with pytest.raises(DataError, match=f"{changed.name} changed since"):
+        session.judge(run, say=lambda text: None)
+
+
+def test_a_package_says_nothing_of_where_the_images_lie(trained, tmp_path):
+    from zcdl_common.export.from_run import package_info
+
+    info = package_info(trained, trained.load(), tmp_path)
+    for path in info.attachments:
+        assert str(tmp_path.parent.parent) not in path.read_text()
+    assert str(trained.config.source) not in (tmp_path / "zcdl_config.yaml").read_text()
+
+
+def test_a_run_keeps_the_arithmetic_it_began_with(make, images_2d, tmp_path):
+    from dataclasses import replace
+
+    run, _ = make.train(images_2d, tmp_path)
+    recorded = open_run(run.folder).facts
+    assert recorded.extra["arithmetic"] == "float32"
+    other = replace(recorded, extra={**recorded.extra, "arithmetic": "bfloat16"})
+    assert run.network.build(run.config, other).arithmetic == "bfloat16"

@@ -123,7 +123,7 @@ def _numbered(masks: Mapping[str, Mask]) -> Iterator[Finding]:
             "objects-are-numbered",
             numbered,
             "each object has its own number; they will be used as one class.",
-            "Nothing. If the numbers are classes set masks_are to classes; if you want separate objects, "
+            "If the numbers are classes, set masks_are to classes. If you want separate objects, "
             "the StarDist notebook is made for it.",
         )
 

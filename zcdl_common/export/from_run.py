@@ -26,6 +26,9 @@ from zcdl_common.task import Array
 
 CARRIED = {"config.yaml": "zcdl_config.yaml", "plan.yaml": "zcdl_plan.yaml"}
 """Files of a run that travel inside its package, so that the package opens as a run again."""
+PATHS = """
+    source target test_source test_target repaired results predict_source model start_from
+""".split()  # noqa: SIM905
 SETTINGS = "zcdl_settings.json"
 LARGEST_TEST = {2: 512, 3: 128}
 """Side of the test image (pixels): enough to be real, small enough to be tested in seconds."""
@@ -93,8 +96,9 @@ def package_info(run: Run, model: Model, folder: Path) -> PackageInfo:
     """What the package says about the run; carried files are copied into `folder`."""
     facts, network = run.facts, run.network
     attachments = [folder / name for name in CARRIED.values()]
-    for source, copy in zip(CARRIED, attachments, strict=True):
-        shutil.copyfile(run.folder / source, copy)
+    # where the images lie on somebody's computer is nobody else's business
+    run.config.changed(**dict.fromkeys(PATHS, "")).write(attachments[0])
+    shutil.copyfile(run.folder / "plan.yaml", attachments[1])
     settings = run.quality_control / "settings.json"
     if settings.exists():
         attachments.append(Path(shutil.copyfile(settings, folder / SETTINGS)))

@@ -31,15 +31,21 @@ def device_name() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else pick_device().type
 
 
-def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
-    """Number format of mixed precision on `device`; None means float32 throughout.
+def arithmetic(precision: str, device: torch.device) -> str:
+    """Number format that training computes in: "float32", "bfloat16" or "float16".
 
-    bfloat16 needs no loss scaling and is native from Ampere (8.0) on; older cards get float16.
+    bfloat16 needs no loss scaling and is native from Ampere (8.0) on; older cards gain from float16.
     """
     if device.type != "cuda" or precision == "float32":
-        return None
+        return "float32"
     major, _ = torch.cuda.get_device_capability(device)
-    return torch.bfloat16 if major >= 8 else torch.float16
+    return "bfloat16" if major >= 8 else "float16"
+
+
+def autocast(name: str, device: torch.device) -> torch.autocast:
+    """Context in which convolutions compute in that format, on a GPU; a CPU computes in float32."""
+    half = name != "float32" and device.type == "cuda"
+    return torch.autocast(device.type, getattr(torch, name) if half else None, enabled=half)
 
 
 def memory_format(ndim: int) -> torch.memory_format:

@@ -49,8 +49,9 @@ class UNetModel:
         self.optimiser = _torch.make_optimiser(
             config.optimiser, self.net.parameters(), config.learning_rate, config.weight_decay
         )
-        self.half = _torch.autocast_type(config.precision, self.device)
-        self.scaler = torch.amp.GradScaler() if self.half == torch.float16 else None
+        known = facts.extra.get("arithmetic")  # a run keeps its own on whatever device it goes on
+        self.arithmetic = known or _torch.arithmetic(config.precision, self.device)
+        self.scaler = torch.amp.GradScaler() if self.arithmetic == "float16" else None
         self.part = config.batch_size
         """Patches that go through the network at once."""
         self.changes = Augmentation(
@@ -122,7 +123,7 @@ class UNetModel:
             piece = slice(start, start + part)
             x = _torch.to_device(batch["source"][piece], self.device)
             y = torch.from_numpy(batch["target"][piece]).to(self.device, non_blocking=True)
-            with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
+            with _torch.autocast(self.arithmetic, self.device):
                 logits = self.net(x)
             loss = self.loss(logits.float(), y) * (len(x) / size)
             (loss if self.scaler is None else self.scaler.scale(loss)).backward()
@@ -195,7 +196,7 @@ class UNetModel:
     def forward(self, tiles: Array) -> tuple[Array, ...]:
         """Scaled float32 (B, (Z)YXC) -> probabilities float32 (B, (Z)YXK)."""
         self.net.eval()
-        with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
+        with _torch.autocast(self.arithmetic, self.device):
             return (_torch.to_numpy(self.net(_torch.to_device(tiles, self.device))),)
 
     def decode(self, maps: tuple[Array, ...], settings: Mapping[str, Any]) -> Prediction:

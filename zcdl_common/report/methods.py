@@ -182,14 +182,13 @@ def _course(record: Record) -> str:
 
 
 def _hardware(record: Record) -> str:
-    known, precision = record.environment, str(record.config.get("precision") or "")
+    known = record.environment
     device = known.get("device", "")
     named = {"cpu": "the CPU", "gpu": "a GPU"}.get(device, device)
     more = [known[key] for key in ("gpu", "system") if key in known]
     more += [f"{known['cores']} cores"] if "cores" in known else []
-    exact = "float32" if precision == "float32" or (precision == "auto" and device == "cpu") else ""
-    exact = "mixed precision" if precision == "mixed" else exact
-    more += [exact] if exact else []
+    exact = record.facts.get("extra", {}).get("arithmetic", "")
+    more += [exact if exact in ("", "float32") else f"mixed precision, {exact}"] if exact else []
     return (f" on {named}" + (f" ({', '.join(more)})" if more else "")) if named else ""
 
 
