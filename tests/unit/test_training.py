@@ -130,3 +130,15 @@ def test_raising_a_spent_time_limit_goes_on(images_2d, make, tmp_path):
     session.train(longer, data)
     assert len(longer.history()) == 3
     assert training.steps_an_epoch(longer) == 2
+
+
+def test_memory_that_runs_out_is_said_in_plain_words(make, images_2d, tmp_path):
+    run, data = make.begin(images_2d, tmp_path, epochs=3)
+
+    def exhausted(moment):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(RunError, match=r"Memory ran out.*smaller patch_size"):
+        session.train(run, data, [At(2, exhausted)])
+    assert len(session.open_run(run.folder).history()) == 1
+    assert "All 3 epochs" in session.train(run, data)
