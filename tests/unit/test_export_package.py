@@ -13,6 +13,7 @@ import yaml
 
 from zcdl_common.errors import ExportError
 from zcdl_common.export import check, rules
+from zcdl_common.export.guide import where_it_opens
 from zcdl_common.export.info import Output, PackageInfo, evaluation
 from zcdl_common.export.package import build
 from zcdl_common.network import WeightsFiles
@@ -258,6 +259,27 @@ def test_cover_and_readme_suit_the_zoo(two):
         "CC-BY-4.0",
     ):
         assert part in text
+
+
+def test_the_guides_python_line_takes_an_image_of_any_size(two):
+    (info, weights, _, _), package = two
+    row = next(r for r in where_it_opens(info, tuple(weights.files)) if r.program.startswith("Python"))
+    image = blobs(np.random.default_rng(4), (1, 75, 93))
+    names = {"path": package.path, "image": image[None], "n": 3}
+    names["dims"] = tuple(row.values.split(";")[0].removeprefix("dims: ").split(", "))
+    load, call = row.menu.replace("model=...", "model=path").replace("dims=...", "dims=dims").split("; ")
+    exec(load, names)
+    found = np.asarray(eval(call, names).members["probability"].data)
+
+    scaled = np.moveaxis(Percentile()(np.moveaxis(image, 0, -1)), -1, 0)[None, :, :74, :92]
+    with torch.no_grad():
+        module = torch.jit.load(str(weights.files["torchscript"]))
+        expected = module(torch.from_numpy(np.ascontiguousarray(scaled))).numpy()
+    assert found.shape == (1, 1, 75, 93)
+    h, w = info.outputs[0].halo
+    inside = (..., slice(h, 74 - h), slice(w, 92 - w))
+    assert expected[inside].size > 1000
+    np.testing.assert_allclose(found[inside], expected[inside], atol=1e-4)
 
 
 def test_weights_that_compute_something_else_leave_no_package(two, tmp_path):

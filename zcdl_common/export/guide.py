@@ -64,8 +64,8 @@ def where_it_opens(info: PackageInfo, formats: Sequence[str], file: str = "") ->
         Row(
             "Python, also in napari's console",
             file,
-            "from bioimageio.core import predict; predict(model=..., inputs=...)",
-            f"axes {_order(info)}",
+            _python(info),
+            "; ".join(filter(None, [f"dims: {_order(info)}", _blocks(info)])),
         )
     )
     rows.append(
@@ -97,6 +97,16 @@ def _tile(info: PackageInfo) -> str:
         for axis, size, step in zip(info.axis_names, info.smallest, info.step, strict=True)
     )
     return f"tile {axes}" if info.allow_tiling else "no tiles"
+
+
+def _python(info: PackageInfo) -> str:
+    # blocks: images of every size, scaled by their own values; a whole image is padded first, then scaled
+    inputs = "inputs=Tensor.from_numpy(image, dims=...)" + ", blocksize_parameter=n" * info.allow_tiling
+    return f"from bioimageio.core import Tensor, predict; predict(model=..., {inputs})"
+
+
+def _blocks(info: PackageInfo) -> str:
+    return f"{_tile(info)}, not larger than the image" if info.allow_tiling else ""
 
 
 def _pixel_size(info: PackageInfo) -> str:
