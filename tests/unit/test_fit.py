@@ -126,7 +126,7 @@ def test_a_killed_training_ends_where_an_uninterrupted_one_ends(tmp_path, place)
     run(whole, history=expected)
 
     def keep():
-        return listeners.Checkpoints(tmp_path, tmp_path)
+        return listeners.Checkpoints(tmp_path, tmp_path, Best())
 
     with pytest.raises(Killed):
         # killed before this epoch is saved: the last whole one is what counts
@@ -169,7 +169,11 @@ def test_an_interrupt_leaves_whole_epochs_in_the_history(tmp_path):
 
     history = []
     with pytest.raises(KeyboardInterrupt):
-        run(Line(), history=history, hear=[At(3, 2, interrupt), listeners.Checkpoints(tmp_path, tmp_path)])
+        run(
+            Line(),
+            history=history,
+            hear=[At(3, 2, interrupt), listeners.Checkpoints(tmp_path, tmp_path, Best())],
+        )
     assert [row["epoch"] for row in history] == [1, 2]
     assert scores(checkpoint.newest(tmp_path).history) == scores(history)
 
@@ -206,7 +210,7 @@ def test_a_loss_that_is_no_number_ends_training_and_is_never_saved(tmp_path, bad
 
     history = []
     with pytest.raises(RunError, match=r"epoch 3.*learning_rate"):
-        run(Diverging(), history=history, hear=[listeners.Checkpoints(tmp_path, tmp_path)])
+        run(Diverging(), history=history, hear=[listeners.Checkpoints(tmp_path, tmp_path, Best())])
     assert len(history) == 2
     assert checkpoint.newest(tmp_path).epoch == 2
 
@@ -257,7 +261,7 @@ def test_the_best_weights_are_those_of_the_best_epoch(tmp_path, values, rule, be
 def test_the_time_limit_counts_earlier_sessions_and_keeps_what_was_learned(tmp_path):
     history = [{"epoch": 1, "loss": 1.0, "val_loss": 1.0, "learning_rate": 0.1, "seconds": 120.0}]
     model = Line()
-    keep = [listeners.Budget(2.0), listeners.Checkpoints(tmp_path, tmp_path)]
+    keep = [listeners.Budget(2.0), listeners.Checkpoints(tmp_path, tmp_path, Best())]
     said, history = run(model, history=history, hear=keep)
     assert "time limit of 2 minutes" in said
     assert len(model.seen) == 1, "one step, then the limit is noticed"
@@ -298,3 +302,16 @@ def test_plateau_halves_when_progress_ends_and_again_later():
     losses = [3.0, 2.0, 2.5, 2.0, 1.0, 1.5, 1.5, 1.5, 1.5]
     rates = [rate(at(n, 0, [{"val_loss": v} for v in losses[:n]])) for n in range(len(losses) + 1)]
     assert rates == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
+
+
+def test_the_slow_place_gets_the_state_of_every_best_epoch_at_once(tmp_path):
+    local, remote = tmp_path / "local", tmp_path / "remote"
+    keep = listeners.Checkpoints(local, remote, Best())
+    copied = []
+
+    class Look(listeners.Quiet):
+        def epoch(self, moment):
+            copied.append(checkpoint.newest(remote).epoch)
+
+    run(Line(), hear=[keep, Look()])  # its validation loss falls in every epoch
+    assert copied == [1, 2, 3, 4, 5]
