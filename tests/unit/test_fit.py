@@ -304,14 +304,14 @@ def test_plateau_halves_when_progress_ends_and_again_later():
     assert rates == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
 
 
-def test_the_slow_place_gets_the_state_of_every_best_epoch_at_once(tmp_path):
-    local, remote = tmp_path / "local", tmp_path / "remote"
-    keep = listeners.Checkpoints(local, remote, Best())
-    copied = []
+@pytest.mark.parametrize(("mode", "expected"), [("max", [1, 2, 3, 4, 5]), ("min", [1, 1, 1, 1, 1])])
+def test_the_slow_place_gets_the_state_of_every_best_epoch_at_once(tmp_path, mode, expected):
+    remote, copied = tmp_path / "remote", []
 
     class Look(listeners.Quiet):
         def epoch(self, moment):
             copied.append(checkpoint.newest(remote).epoch)
 
-    run(Line(), hear=[keep, Look()])  # its validation loss falls in every epoch
-    assert copied == [1, 2, 3, 4, 5]
+    rule = Best("epoch", mode)  # every epoch is the best so far, or the first one stays it
+    run(Line(), hear=[listeners.Checkpoints(tmp_path / "local", remote, rule), Look()])
+    assert copied == expected
