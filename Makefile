@@ -1,5 +1,5 @@
 # `make demo` shows the main path, `make test` checks everything; `make help` lists the rest.
-# Needs Python 3.11 to 3.13 with venv and pip, nothing else. Windows: see "Installation" in the README.
+# Needs Python 3.11 to 3.13 with venv and pip, nothing else. Windows: see "Windows, or without make" in the README.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -57,7 +57,7 @@ help: ## this list
 setup: .venv/package.stamp ## create .venv with everything in it
 
 # ---- for people
-demo: setup ## train, judge and export a U-Net on real nuclei (5 minutes)
+demo: setup ## train, judge and export a U-Net on real nuclei (about 3 minutes)
 	@$(BIN)/zcdl demo
 
 lab: setup ## open the notebooks in JupyterLab

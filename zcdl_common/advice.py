@@ -19,7 +19,7 @@ def next_steps(run: Run, table: pd.DataFrame, summary: dict[str, Any]) -> list[s
         _too_few(summary),
         _classical(summary),
         _overfitting(history, run.facts.counts["train"]),
-        _still_falling(history),
+        _cut_short(history, run) or _still_falling(history),
         _worst(table, run.network.primary),
     ]
     return [step for step in steps if step][:MOST]
@@ -53,6 +53,19 @@ def _overfitting(history: list[dict[str, float]], n_train: int) -> str:
             "by heart. Add images, or more augmentation."
         )
     return ""
+
+
+def _cut_short(history: list[dict[str, float]], run: Run) -> str:
+    epochs, limit = run.config.epochs or 0, run.config.time_budget_minutes
+    if not limit or len(history) >= epochs or len(history) < 5:
+        return ""
+    before, after = _ends(history, "val_loss")
+    if after >= 0.99 * before:
+        return ""
+    return (
+        f"The time limit ended training after {len(history)} of {epochs} epochs while the validation loss "
+        "was still falling: give it more time (time_budget_minutes)."
+    )
 
 
 def _still_falling(history: list[dict[str, float]]) -> str:

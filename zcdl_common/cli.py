@@ -65,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     compare = add("compare", _compare, "score predictions made anywhere against truth")
     compare.add_argument("predictions")
     compare.add_argument("truth")
-    compare.add_argument("--task", default="segment")
+    compare.add_argument("--task", default="segment", help="what the masks are for (segment)")
+    compare.add_argument("--axes", default="", help="order of the axes where files do not say, e.g. ZYX")
     lab = add("lab", _lab, "open JupyterLab on a working copy of the notebooks")
     lab.add_argument("--folder", type=Path, default=Path("zcdl_notebooks"))
     lab.add_argument("--no-open", action="store_true", help="copy the notebooks only")
@@ -176,7 +177,8 @@ def _compare(args: argparse.Namespace) -> None:
     from zcdl_common import display
     from zcdl_common.compare import compare
 
-    display.table(compare(args.predictions, args.truth, args.task))
+    rows = compare(args.predictions, args.truth, args.task, args.axes)
+    display.table([{k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()} for row in rows])
 
 
 def _lab(args: argparse.Namespace) -> int:

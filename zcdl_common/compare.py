@@ -14,7 +14,7 @@ from zcdl_common.network import Network
 from zcdl_common.task import Facts, Prediction, Sample, Task, resolve
 
 
-def compare(predictions: str, truth: str, task: str = "segment") -> list[dict[str, Any]]:
+def compare(predictions: str, truth: str, task: str = "segment", axes: str = "") -> list[dict[str, Any]]:
     """A row an image with its scores, and a last row with the means.
 
     Parameters
@@ -23,6 +23,8 @@ def compare(predictions: str, truth: str, task: str = "segment") -> list[dict[st
         Folders of masks with the same file names.
     task
         What the masks are for: the name of a `Task`.
+    axes
+        Order of the axes where the files do not say, for example ZYX.
 
     Raises
     ------
@@ -30,7 +32,7 @@ def compare(predictions: str, truth: str, task: str = "segment") -> list[dict[st
         There is no such task, or no prediction has a truth.
     """
     kind = _network(task).task
-    images = find_images(predictions, "predictions")
+    images = find_images(predictions, "predictions", axes=axes)
     annotate = resolve(kind.annotations)
     pairing, truths = annotate(images, truth, "truth", {})
     if not pairing.pairs:

@@ -13,9 +13,9 @@ from pydantic.fields import FieldInfo
 from zcdl_common.errors import ConfigError
 from zcdl_common.files import write_text
 from zcdl_common.parameter import (
-    FloatTuple,
     FolderText,
     IntTuple,
+    Lengths,
     Names,
     NameText,
     Section,
@@ -53,7 +53,7 @@ class Config(BaseModel):
     """Order of the axes where the files do not say, for example ZYX, TYX, YXC; empty: from the files."""
     channels: Names | None = setting(None, section="images", label="channels", more=True)
     """Numbers (from 0) or names of the channels to use, separated by commas; empty: all."""
-    pixel_size: FloatTuple | None = setting(None, section="images", label="pixel size (µm)", more=True)
+    pixel_size: Lengths | None = setting(None, section="images", label="pixel size (µm)", more=True)
     """Size of a pixel in micrometres, Z, Y, X; empty: from the files."""
     test_fraction: float = setting(
         0.15, section="images", label="share held out for the test", more=True, ge=0.0, le=0.5

@@ -92,6 +92,12 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
             f"test_target is empty: the test images in {folders.test_source} can only judge the network with "
             f"a folder of their {network.task.target_label}. Without any, leave test_source empty."
         )
+    for one, other in ((folders.source, folders.target), (folders.test_source, folders.test_target)):
+        if one and other and Path(one).expanduser().resolve() == Path(other).expanduser().resolve():
+            raise ConfigError(
+                f"{one} is named twice, for the {network.task.source_label} and for the "
+                f"{network.task.target_label}. Name the folder of {network.task.target_label} under target."
+            )
     problems: list[DataError] = []
     samples, pairing = _samples(config, network, folders.source, folders.target, "", problems)
     test: tuple[Sample, ...] = ()
@@ -151,6 +157,11 @@ def _samples(
         pixel_size=config.pixel_size,
         problems=problems,
     )
+    if config.group_by and sources and all(group_of(i.name, config.group_by) == i.name for i in sources):
+        raise ConfigError(
+            f"group_by = {config.group_by!r} matches no file name, for example {sources[0].name}. Write what "
+            r"the names of one group share: movie\d+ for movie3_t01.tif, well_[A-H]\d+ for well_B7_2.tif."
+        )
     mended = repaired_copies(config.repaired)
     if target:
         annotate = resolve(network.task.annotations)

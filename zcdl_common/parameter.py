@@ -77,6 +77,7 @@ NameText = Annotated[str, AfterValidator(plain_name)]
 Size = Annotated[int, Field(ge=1)]
 IntTuple = Annotated[tuple[Size, ...], BeforeValidator(split_list)]
 FloatTuple = Annotated[tuple[float, ...], BeforeValidator(split_list)]
+Lengths = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(split_list)]
 Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
 
 
@@ -101,7 +102,7 @@ _MESSAGES = {
     "int_parsing": "a whole number is needed",
     "int_from_float": "a whole number is needed",
     "int_type": "a whole number is needed",
-    "float_parsing": "a number is needed",
+    "float_parsing": "a number is needed, with a decimal point: 0.001",
     "float_type": "a number is needed",
     "bool_parsing": "true or false is needed",
     "bool_type": "true or false is needed",

@@ -120,6 +120,11 @@ def mask_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
     objects = config.masks_are == "objects" or (config.masks_are == "auto" and (drawn or looks_like_objects))
     if objects:
         background = counts.get(0, 0)
+        if background < 0.01 * sum(counts.values()):
+            raise DataError(
+                f"The masks in {_folder(samples)} hold {len(found)} different values and no background (0), "
+                "like photographs. Are the folders of images and masks swapped?"
+            )
         counts = {0: background, 1: sum(counts.values()) - background}
     elif len(found) > 2 * MOST_CLASSES:
         raise DataError(

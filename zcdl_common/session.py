@@ -14,7 +14,7 @@ import yaml
 from zcdl_common import doctor, places, qc, training
 from zcdl_common.config import Config
 from zcdl_common.data import Data, open_data, with_test
-from zcdl_common.errors import DataError
+from zcdl_common.errors import DataError, RunError
 from zcdl_common.files import sha256, write_text
 from zcdl_common.fit import Listener
 from zcdl_common.folders import split_folders, stem
@@ -100,6 +100,12 @@ def begin(prepared: Prepared) -> Run:
         )
     # all of them, also those left empty: a limit that was taken away no longer holds
     may_change = {n: getattr(config, n) for n in type(config).model_fields if config.is_use(n)}
+    done = len(there.history())
+    if config.epochs is not None and config.epochs < min(done, there.config.epochs or 0):
+        raise RunError(
+            f"{there.name} has {done} epochs done, more than epochs = {config.epochs}. Nothing there was "
+            "changed. Use another name, or leave epochs empty."
+        )
     if config.epochs is not None:
         may_change["epochs"] = config.epochs
     run = there.using(**may_change)

@@ -153,7 +153,10 @@ def preview(prepared: Prepared) -> None:
     seconds = (time.perf_counter() - begin) / 2 * steps_an_epoch(run) * (prepared.planned.epochs or 1)
     limit = prepared.planned.time_budget_minutes
     text = f"Training will take about {time_text(seconds)}"
-    text += f", and stops after {limit:g} minutes." if limit and seconds > 60 * limit else "."
+    if limit and seconds > 60 * limit:
+        text = f"All epochs would take about {time_text(seconds)}; the time limit ends training after "
+        text += time_text(60 * limit)
+    text += "."
     message(text + " The time left is measured again while it runs.")
 
 
@@ -254,7 +257,11 @@ def _predictions(run: Run, written: Sequence[Written]) -> None:
     results = [ImageRef((path,), axes).read()[..., 0] for _, path in pairs]
     draw = resolve(run.network.task.picture)
     names = [w.file for w, _ in pairs]
-    figure(plots.pairs(sources, results, names, draw=draw, pixel_size=run.facts.pixel_size))
+    figure(
+        plots.pairs(
+            sources, results, names, draw=draw, pixel_size=run.facts.pixel_size, label="with the prediction"
+        )
+    )
 
 
 def exported(package: Any) -> None:

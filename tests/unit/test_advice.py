@@ -6,14 +6,14 @@ import pytest
 from zcdl_common.advice import next_steps
 
 
-def advise(val, loss=None, scores=(0.8, 0.8, 0.8, 0.8, 0.8, 0.8), verdict="better", rate=1e-3):
+def advise(val, loss=None, scores=(0.8, 0.8, 0.8, 0.8, 0.8, 0.8), verdict="better", rate=1e-3, limit=None):
     loss = loss or val
     history = [{"loss": a, "val_loss": b, "learning_rate": rate} for a, b in zip(loss, val, strict=True)]
     run = SimpleNamespace(
         history=lambda: history,
         facts=SimpleNamespace(counts={"train": 9}),
         network=SimpleNamespace(primary="iou", best=SimpleNamespace(key="val_loss", mode="min")),
-        config=SimpleNamespace(epochs=len(val)),
+        config=SimpleNamespace(epochs=100 if limit else len(val), time_budget_minutes=limit),
     )
     table = pd.DataFrame({"image": [f"im{i}" for i in range(len(scores))], "iou": scores})
     summary = {"n_images": len(scores), "verdict": verdict, "classical": "Otsu", "primary": "iou"}
@@ -22,6 +22,13 @@ def advise(val, loss=None, scores=(0.8, 0.8, 0.8, 0.8, 0.8, 0.8), verdict="bette
 
 FLAT = [0.3] * 20
 RISING = [0.5] * 10 + [0.6 + 0.05 * i for i in range(10)]
+
+
+def test_a_training_that_the_clock_cut_short_asks_for_time():
+    falling = [1 - 0.02 * i for i in range(20)]
+    (said,) = advise(falling, limit=1.0)
+    assert "20 of 100 epochs" in said and "time_budget_minutes" in said
+    assert advise(FLAT, limit=1.0) == []
 
 
 def test_nothing_is_said_without_evidence():

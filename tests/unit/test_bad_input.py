@@ -588,3 +588,21 @@ def test_starting_weights_of_another_shape_are_refused(images_2d, make, trained,
 
 def test_every_network_is_known():
     assert networks.get("unet").name == "unet"
+
+
+def test_one_folder_named_twice_is_refused(images_2d, open_notebook):
+    both = {"source": str(images_2d / "images"), "target": str(images_2d / "images")}
+    refused(open_notebook(images_2d, **both).check, "named twice", "target", error=ConfigError)
+
+
+def test_photographs_in_place_of_masks_are_refused(images_2d, open_notebook):
+    swapped = {"source": str(images_2d / "masks"), "target": str(images_2d / "images")}
+    refused(open_notebook(images_2d, **swapped).train, "no background", "swapped")
+
+
+def test_a_group_pattern_that_matches_nothing_is_refused(images_2d, open_notebook):
+    refused(open_notebook(images_2d, group_by="plate").check, "matches no file name", r"movie\d+")
+
+
+def test_a_pixel_size_with_a_decimal_comma_is_refused(images_2d, open_notebook):
+    refused(lambda: open_notebook(images_2d, pixel_size="0,2").check(), "pixel_size", "more than 0")

@@ -77,7 +77,7 @@ def test_predict_prints_where_and_fails_with_a_bad_file(trained, images_2d, tmp_
 
 
 def test_a_user_error_is_one_paragraph_without_a_trace(capsys):
-    assert cli.main(["check", "nowhere", "nowhere"]) == 1
+    assert cli.main(["check", "nowhere", "elsewhere"]) == 1
     shown = capsys.readouterr().err
     assert "DataError: source = 'nowhere' does not exist" in shown and "Traceback" not in shown
 

@@ -179,3 +179,14 @@ def test_a_run_keeps_the_arithmetic_it_began_with(make, images_2d, tmp_path):
     assert recorded.extra["arithmetic"] == "float32"
     other = replace(recorded, extra={**recorded.extra, "arithmetic": "bfloat16"})
     assert run.network.build(run.config, other).arithmetic == "bfloat16"
+
+
+def test_fewer_epochs_than_are_done_leave_the_run_alone(make, images_2d, tmp_path):
+    from zcdl_common.data import open_data
+
+    run, _ = make.train(images_2d, tmp_path, epochs=3)
+    before = (run.folder / "config.yaml").read_text()
+    asked = UNetConfig.parse({**run.config.model_dump(), "epochs": 2})
+    with pytest.raises(RunError, match=r"has 3 epochs done.*another name"):
+        session.begin(session.prepare(run.network, asked, open_data(asked, run.network)))
+    assert (run.folder / "config.yaml").read_text() == before

@@ -106,7 +106,8 @@ class Report:
         if self.repairable:
             lines += [
                 "",
-                "'Repair' writes mended copies into the results folder; your own files stay as they are.",
+                "nb.repair() in a new cell of the notebook writes mended copies into the results folder; "
+                "your own files stay as they are.",
             ]
         return "\n".join(lines)
 
@@ -185,5 +186,5 @@ def _paragraph(group: Sequence[Finding], folder: str) -> list[str]:
         lines.append(f"    and {counted(len(_files(rest)), 'more file')} of this kind")
     lines.append(f"    What to do: {group[0].remedy}")
     if group[0].repair:
-        lines.append(f"    Repair can do this: {group[0].repair}.")
+        lines.append(f"    nb.repair() in the notebook can do this: {group[0].repair}.")
     return lines

@@ -124,7 +124,7 @@ def _numbered(masks: Mapping[str, Mask]) -> Iterator[Finding]:
             numbered,
             "each object has its own number; they will be used as one class.",
             "If the numbers are classes, set masks_are to classes. If you want separate objects, "
-            "the StarDist notebook is made for it.",
+            "StarDist is made for it (its notebook is planned).",
         )
 
 

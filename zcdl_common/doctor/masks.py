@@ -102,6 +102,9 @@ def _values(plane: Array) -> tuple[Array, Array]:
 def _is_soft(plane: Array, values: Array, counts: Array) -> bool:
     """Whether the values between the two commonest form no areas of their own but borders and speckle."""
     common = values[np.argsort(counts)[-2:]]
+    # a mask blurred by compression lies between two far values; low numbers are objects of single slices
+    if np.ptp(values) < 32 or np.ptp(common) < 0.5 * np.ptp(values):
+        return False
     between = ~np.isin(plane, common)
     if counts.max() + np.sort(counts)[-2] < 0.5 * plane.size or len(values) < 5:
         return False

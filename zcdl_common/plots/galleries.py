@@ -53,6 +53,7 @@ def pairs(
     draw: Draw = draw_segmentation,
     pixel_size: PixelSize = None,
     most: int = 4,
+    label: str = "with its target",
 ) -> Figure:
     """Images above, the same images with their targets drawn over them below.
 
@@ -78,7 +79,7 @@ def pairs(
         scale_bar(above, sources[column].shape[-2], pixel_size)
         draw(below, sources[column], targets[column], pixel_size=pixel_size)
         name_panel(above, style.shorten(names[column], 32) if column < len(names) else f"image {column + 1}")
-    _name_rows(grid, ["image", "with its target"])
+    _name_rows(grid, ["image", label])
     style.note_above(figure, notes)
     return figure
 

@@ -200,7 +200,7 @@ def test_errors_come_first_and_differing_reasons_are_told_apart():
     assert text.index("Gone") < text.index("Dark image")
     assert "img2.tif: reason 2." in text and "reason 3." not in text and "2 more files" in text
     assert [r["severity"] for r in report.rows()] == ["error", "warning"]
-    assert report.repairable == report.errors and "Repair can do this" in text
+    assert report.repairable == report.errors and "nb.repair()" in text
 
 
 def test_twins_stay_together_in_the_text():

@@ -141,3 +141,12 @@ def test_an_inverted_mask_among_others_is_seen():
     masks = {str(i): usual for i in range(5)}
     assert found(masks | {"odd": inverted})["mask-inverted"].files == ("odd",)
     assert not found(masks)
+
+
+def test_low_numbers_of_objects_are_never_soft():
+    mask = np.zeros((6, 40, 40, 1), np.uint8)
+    for z in range(6):  # numbered afresh in each plane, as counting slice by slice does
+        for n in range(1, 8 + z):
+            y, x = divmod(n - 1, 4)
+            mask[z, 9 * y + 2 : 9 * y + 6 + z % 2, 9 * x + 2 : 9 * x + 5] = n
+    assert measure_mask(mask).kind in ("objects", "classes")
