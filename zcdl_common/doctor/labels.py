@@ -24,6 +24,7 @@ def check_masks(masks: Mapping[str, Mask], task: str, *, classes: bool = False) 
             yield from _numbered(masks)
         yield from _two_codes(masks)
         yield from _inverted(masks)
+        yield from _mostly_foreground(masks)
 
 
 def _unusable(file: str, mask: Mask) -> Iterator[Finding]:
@@ -164,4 +165,22 @@ def _inverted(masks: Mapping[str, Mask]) -> Iterator[Finding]:
             odd,
             "foreground and background look exchanged, compared with the other masks.",
             "Open image and mask side by side. In Fiji: Edit > Invert, save again.",
+        )
+
+
+MOSTLY = 0.85
+"""Share of foreground above which masks are more likely inverted than right."""
+
+
+def _mostly_foreground(masks: Mapping[str, Mask]) -> Iterator[Finding]:
+    """A whole set of masks with 0 for the structure, which no comparison among them shows."""
+    large = tuple(f for f, m in masks.items() if m.kind == "binary" and m.share > MOSTLY)
+    if large and 2 * len(large) > len(masks):
+        share = median(masks[file].share for file in large)
+        yield Finding(
+            "warning",
+            "masks-mostly-foreground",
+            large,
+            f"the structure covers {100 * share:.0f} % of the images: are the masks inverted?",
+            "Right if it really covers so much. Otherwise open a mask in Fiji: Edit > Invert, save again.",
         )

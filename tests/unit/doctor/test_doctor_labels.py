@@ -150,3 +150,11 @@ def test_low_numbers_of_objects_are_never_soft():
             y, x = divmod(n - 1, 4)
             mask[z, 9 * y + 2 : 9 * y + 6 + z % 2, 9 * x + 2 : 9 * x + 5] = n
     assert measure_mask(mask).kind in ("objects", "classes")
+
+
+@pytest.mark.parametrize(("inverted", "expected"), [(True, ["masks-mostly-foreground"]), (False, [])])
+def test_a_set_of_inverted_masks_is_asked_about(inverted, expected):
+    mask = np.zeros((64, 64, 1), np.uint8)
+    mask[10:22, 10:22] = 255
+    masks = {f"{n}.tif": measure_mask(255 - mask if inverted else mask) for n in range(3)}
+    assert [f.code for f in check_masks(masks, "segment") if f.severity != "note"] == expected
