@@ -255,6 +255,8 @@ def _predictions(run: Run, written: Sequence[Written]) -> None:
     axes = "ZYX"[-run.facts.ndim :]
     sources = [w.source.read() for w, _ in pairs if w.source]
     results = [ImageRef((path,), axes).read()[..., 0] for _, path in pairs]
+    if len(run.facts.classes) == 2:  # one class is drawn in the colour that its annotations have
+        results = [(result > 0).astype(np.int32) for result in results]
     draw = resolve(run.network.task.picture)
     names = [w.file for w, _ in pairs]
     figure(

@@ -210,5 +210,5 @@ def test_the_guide_names_programs_that_can_run_the_formats():
     assert "ilastik" not in programs
     text = table(where_it_opens(INFO, ["onnx"], "nuclei.zip"))
     assert "nuclei.zip" in text
-    assert "tile Y 36 + n x 4 X 36 + n x 4" in text
+    assert "tile Y 36, 40, 44 ... X 36, 40, 44 ..." in text
     assert "0.2 x 0.1 µm (YX)" in text

@@ -93,7 +93,7 @@ def _channels(info: PackageInfo) -> str:
 
 def _tile(info: PackageInfo) -> str:
     axes = " ".join(
-        f"{axis.upper()} {size} + n x {step}"
+        f"{axis.upper()} {size}, {size + step}, {size + 2 * step} ..."
         for axis, size, step in zip(info.axis_names, info.smallest, info.step, strict=True)
     )
     return f"tile {axes}" if info.allow_tiling else "no tiles"
