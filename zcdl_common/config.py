@@ -36,7 +36,7 @@ class Config(BaseModel):
     network: ClassVar[str] = ""
 
     dataset: str = setting("", section="images", label="example data set")
-    """Images to try this with, by name, instead of your own folders; `zcdl list` shows them all."""
+    """Images to try this with, by name (`zcdl list` shows all); your own folders take its place."""
     source: FolderText = setting("", section="images", label="images")
     """Folder of the images to learn from. Several folders separated by ; become channels."""
     target: FolderText = setting("", section="images", label="targets")
