@@ -71,7 +71,6 @@ class Facts:
     """(Z)YX in micrometres."""
     classes: tuple[int, ...] = ()
     """Values found in masks, background first; empty where the target is no mask."""
-    target_channels: tuple[str, ...] = ()
     device: str = "cpu"
     """"cpu" or "gpu": what training will run on, since it bounds what is reasonable."""
     counts: Mapping[str, int] = field(default_factory=dict)
