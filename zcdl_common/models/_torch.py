@@ -58,10 +58,15 @@ def to_device(array: Array, device: torch.device) -> torch.Tensor:
 
     The moved axis keeps its place in memory, so this is channels-last without a copy.
     """
-    tensor = torch.from_numpy(np.ascontiguousarray(array, np.float32))
+    return send(np.ascontiguousarray(array, np.float32), device).movedim(-1, 1)
+
+
+def send(array: Array, device: torch.device) -> torch.Tensor:
+    """An array on the device; to a GPU through pinned memory, so that the host does not wait for it."""
+    tensor = torch.from_numpy(array)
     if device.type == "cuda":
         tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True).movedim(-1, 1)
+    return tensor.to(device, non_blocking=True)
 
 
 def to_numpy(tensor: torch.Tensor) -> Array:

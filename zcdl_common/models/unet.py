@@ -46,6 +46,7 @@ class UNetModel:
         self.device = _torch.pick_device()
         torch.manual_seed(config.seed)
         self.net = nets.UNet(**self.kwargs).to(self.device, memory_format=_torch.memory_format(facts.ndim))
+        self.class_weights = torch.tensor(config.class_weights, device=self.device)
         self.optimiser = _torch.make_optimiser(
             config.optimiser, self.net.parameters(), config.learning_rate, config.weight_decay
         )
@@ -98,8 +99,8 @@ class UNetModel:
         """One optimiser step over the batch.
 
         Where memory is short the batch goes through in parts and their gradients add up. That is the
-        gradient of the whole batch for cross-entropy and focal loss; Dice and batch normalisation see
-        one part at a time.
+        gradient of the whole batch for focal loss and cross-entropy without weights; weights, Dice and
+        batch normalisation see one part at a time.
         """
         torch.manual_seed(int(batch["seed"]))
         for group in self.optimiser.param_groups:
@@ -122,7 +123,7 @@ class UNetModel:
         for start in range(0, size, part):
             piece = slice(start, start + part)
             x = _torch.to_device(batch["source"][piece], self.device)
-            y = torch.from_numpy(batch["target"][piece]).to(self.device, non_blocking=True)
+            y = _torch.send(batch["target"][piece], self.device)
             with _torch.autocast(self.arithmetic, self.device):
                 logits = self.net(x)
             loss = self.loss(logits.float(), y) * (len(x) / size)
@@ -155,7 +156,7 @@ class UNetModel:
         """
         if logits.shape[1] == 1:  # the background's logit is zero by definition
             logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
-        weights = torch.tensor(self.config.class_weights, device=logits.device)
+        weights = self.class_weights.to(logits.device)  # already there in training; validation is on the CPU
         kind = self.config.loss
         if kind == "focal":
             cross = F.cross_entropy(logits, target, weights, reduction="none")
