@@ -43,11 +43,16 @@ def scramble(net):
     return net.eval()
 
 
-@pytest.mark.parametrize("pools", POOLS.values(), ids=POOLS)
-def test_no_pixel_beyond_the_halo_changes_an_output_pixel(pools):
-    ndim, halo = len(pools[0]), field_of_view(pools)
-    net = scramble(UNet(1, 1, 4, pools)).double()
-    strides = [int(np.prod([p[a] for p in pools])) for a in range(ndim)]
+@pytest.mark.parametrize(
+    ("pools", "shrink"),
+    [*((p, ()) for p in POOLS.values()), (((2, 2),), (3, 3)), (((2, 2, 2),), (1, 2, 2))],
+    ids=[*POOLS, "2D, downscaled", "3D, downscaled"],
+)
+def test_no_pixel_beyond_the_halo_changes_an_output_pixel(pools, shrink):
+    ndim, halo = len(pools[0]), field_of_view(pools, shrink)
+    net = scramble(UNet(1, 1, 4, pools, shrink=shrink)).double()
+    factors = (*pools, shrink) if shrink else pools
+    strides = [int(np.prod([p[a] for p in factors])) for a in range(ndim)]
     size = [2 * (h + 2 * s) // s * s for h, s in zip(halo, strides, strict=True)]
     reach = np.zeros(ndim, int)
     rng = np.random.default_rng(0)
@@ -63,12 +68,15 @@ def test_no_pixel_beyond_the_halo_changes_an_output_pixel(pools):
 
 
 @pytest.mark.parametrize(
-    ("ndim", "pixel_size", "shape", "tile"),
-    [(2, None, (93, 131), (16, 16)), (3, (1.0, 0.25, 0.25), (11, 50, 61), (4, 16, 16)),
-     (3, None, (21, 26, 30), (8,) * 3)],
+    ("ndim", "pixel_size", "shape", "tile", "downscaling"),
+    [(2, None, (93, 131), (16, 16), 1), (3, (1.0, 0.25, 0.25), (11, 50, 61), (4, 16, 16), 1),
+     (3, None, (21, 26, 30), (8,) * 3, 1), (2, None, (150, 131), (24, 24), 3),
+     (3, None, (21, 66, 70), (8, 16, 16), 2)],
 )  # fmt: skip
-def test_tiles_give_what_the_whole_image_gives(ndim, pixel_size, shape, tile):
-    model = build(ndim=ndim, pixel_size=pixel_size, depth=2 if ndim == 2 else 1)
+def test_tiles_give_what_the_whole_image_gives(ndim, pixel_size, shape, tile, downscaling):
+    model = build(
+        ndim=ndim, pixel_size=pixel_size, depth=2 if ndim == 2 else 1, downscaling_in_xy=downscaling
+    )
     scramble(model.net)
     image = np.random.default_rng(0).normal(size=(*shape, 1)).astype(np.float32)
     (whole,) = predict_whole(model.forward, image, model.geometry)
@@ -82,6 +90,17 @@ def test_pooling_respects_anisotropy():
     assert model.kwargs["pools"] == [[1, 2, 2], [1, 2, 2], [2, 2, 2]]
     assert model.geometry.multiple == (2, 8, 8)
     assert build(ndim=3, pixel_size=None, depth=2).geometry.multiple == (4, 4, 4)
+
+
+def test_downscaling_averages_the_plane_alone_and_spares_an_axis_that_is_coarse_by_then():
+    model = build(ndim=3, pixel_size=None, depth=2, downscaling_in_xy=2, patch_size=(4, 16, 16))
+    assert model.kwargs["shrink"] == [1, 2, 2]
+    assert model.kwargs["pools"] == [[2, 1, 1], [2, 2, 2]]
+    image = np.random.default_rng(0).normal(size=(1, 8, 32, 32, 1)).astype(np.float32)
+    means = image.reshape(1, 8, 16, 2, 16, 2, 1).mean((3, 5))
+    smooth = means.repeat(2, 2).repeat(2, 3)
+    assert model.forward(image)[0].shape == image.shape
+    np.testing.assert_allclose(model.forward(image)[0], model.forward(smooth)[0], atol=1e-6)
 
 
 def reference_loss(kind, logits, target, weights):

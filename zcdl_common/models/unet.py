@@ -17,7 +17,7 @@ from zcdl_common.models import _torch
 from zcdl_common.models.nets import unet as nets
 from zcdl_common.network import Geometry, Map, WeightsFiles, Which
 from zcdl_common.networks.plans import multiples
-from zcdl_common.networks.unet import UNetConfig, levels
+from zcdl_common.networks.unet import UNetConfig, downscaling, levels
 from zcdl_common.patches import centre, cut
 from zcdl_common.task import Array, Batch, Facts, Prediction, Sample
 
@@ -30,7 +30,7 @@ class UNetModel:
 
     def __init__(self, config: UNetConfig, facts: Facts):
         self.config, self.facts = config, facts
-        pools = levels(config, facts)
+        pools, shrink = levels(config, facts), downscaling(config, facts.ndim)
         classes = len(facts.classes)
         self.kwargs: dict[str, Any] = {
             "channels_in": len(facts.channels),
@@ -38,9 +38,11 @@ class UNetModel:
             "base": config.filters,
             "pools": [list(p) for p in pools],
             "dropout": config.dropout,
+            "shrink": list(shrink) if max(shrink) > 1 else [],
         }
-        multiple = multiples(pools)
-        self.geometry = Geometry(multiple, nets.field_of_view(pools))
+        self.geometry = Geometry(
+            multiples((*pools, shrink)), nets.field_of_view(pools, self.kwargs["shrink"])
+        )
         names = ("foreground",) if classes == 2 else tuple(f"class_{c}" for c in facts.classes)
         self.maps = (Map("probability", names, "probability of each class", (0.0, 1.0)),)
         self.device = _torch.pick_device()

@@ -26,6 +26,8 @@ class UNetConfig(Config):
     """classes: every value is a class; objects: every value is one object of one class; auto: found out."""
     depth: int | None = setting(None, section="settings", label="depth", more=True, ge=1, le=6)
     """How often the image is halved inside the network; more sees further and learns slower."""
+    downscaling_in_xy: int = setting(1, section="settings", label="downscaling in XY", more=True, ge=1, le=8)
+    """Images are averaged down by this inside the network, for speed and for objects of hundreds of pixels."""
     filters: int | None = setting(None, section="settings", label="filters", more=True, ge=4, le=128)
     """Features of the first level; they double at each further one."""
     dropout: float = setting(0.0, section="settings", label="dropout", more=True, ge=0.0, lt=1.0)
@@ -80,10 +82,17 @@ class UNetConfig(Config):
     """Objects with fewer pixels are left out of labels."""
 
 
-def levels(config: UNetConfig, facts: Facts) -> tuple[tuple[int, ...], ...]:
-    """Downsampling (Z)YX of each level of the network."""
-    assert config.depth is not None
-    return poolings(facts.pixel_size, facts.ndim, config.depth)
+def downscaling(config: UNetConfig, ndim: int) -> tuple[int, ...]:
+    """Factor (Z)YX by which images are averaged down before the first level."""
+    return (1,) * (ndim - 2) + (config.downscaling_in_xy,) * 2
+
+
+def levels(config: UNetConfig, facts: Facts, depth: int | None = None) -> tuple[tuple[int, ...], ...]:
+    """Downsampling (Z)YX of each level of the network, `depth` of them or as many as the config says."""
+    depth = config.depth or depth
+    assert depth is not None
+    factors, size = downscaling(config, facts.ndim), facts.pixel_size or (1.0,) * facts.ndim
+    return poolings(tuple(s * f for s, f in zip(size, factors, strict=True)), facts.ndim, depth)
 
 
 def plan(config: UNetConfig, facts: Facts) -> Plan:
@@ -101,11 +110,14 @@ def plan(config: UNetConfig, facts: Facts) -> Plan:
     wanted = (256, 256) if facts.ndim == 2 else (32, 128, 128) if gpu else (32, 64, 64)
     if not gpu and facts.ndim == 2:
         wanted = (128, 128)
-    depth = config.depth or max(1, min(4 if gpu else 3, int(math.log2(max(min(limit[-2:]), 16) / 8))))
-    pools = poolings(facts.pixel_size, facts.ndim, depth)
+    shrink = downscaling(config, facts.ndim)
+    seen = min(limit[-2:]) / config.downscaling_in_xy
+    depth = config.depth or max(1, min(4 if gpu else 3, int(math.log2(max(seen, 16) / 8))))
+    pools = (*levels(config, facts, depth), shrink)
+    wanted = tuple(w * f for w, f in zip(wanted, shrink, strict=True))
     patch = patch_within(config.patch_size or wanted, limit, multiples(pools))
     size = math.prod(config.patch_size or patch)
-    batch = config.batch_size or max(2, min(16, (2**18 if gpu else 2**16) // size))
+    batch = config.batch_size or max(2, min(16, (2**18 if gpu else 2**16) * math.prod(shrink) // size))
     per_image = max(1, round(math.prod(map(float, sides)) / size))
     n_train = max(1, facts.counts.get("train", 1))
     # very small sets still get enough steps an epoch for validation to mean something
@@ -188,7 +200,7 @@ def _check_fit(config: Config, facts: Facts, pools: tuple[tuple[int, ...], ...])
     if any(p % m for p, m in zip(patch, multiple, strict=True)):
         fitting = tuple(max(m, p // m * m) for p, m in zip(patch, multiple, strict=True))
         raise ConfigError(
-            f"patch_size = {size_text(patch)}: the network halves the image {len(pools)} times, so the sides "
+            f"patch_size = {size_text(patch)}: the network shrinks the image by these factors, so the sides "
             f"must be multiples of {size_text(multiple)}. Try {size_text(fitting)}."
         )
     sides = smallest(facts)

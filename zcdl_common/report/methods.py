@@ -62,6 +62,9 @@ def _versions(record: Record) -> str:
 
 def _architecture(config: Mapping[str, Any]) -> str:
     parts = []
+    if config.get("downscaling_in_xy", 1) > 1:
+        factor = config["downscaling_in_xy"]
+        parts.append(f"an averaging of its input by a factor of {factor} in XY, undone at its output")
     if config.get("depth"):
         parts.append(f"{words.many(config['depth'], 'downsampling step')}")
     if config.get("filters"):

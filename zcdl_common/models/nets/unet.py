@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 
 def _block(ndim: int, channels_in: int, channels_out: int, kernel: tuple[int, ...]) -> nn.Sequential:
@@ -32,6 +33,9 @@ class UNet(nn.Module):
         coarser than the others is spared at the upper levels: ``((1, 2, 2), (2, 2, 2))``.
     dropout
         Share of the deepest features that is dropped in training.
+    shrink
+        Factor (Z)YX by which the image is averaged down before the first level; the scores are
+        interpolated back to the size of the image. Empty: not at all.
 
     Notes
     -----
@@ -51,8 +55,10 @@ class UNet(nn.Module):
         base: int,
         pools: Sequence[Sequence[int]],
         dropout: float = 0.0,
+        shrink: Sequence[int] = (),
     ):
         super().__init__()
+        self.shrink = tuple(shrink)
         pools = [tuple(p) for p in pools]
         ndim = len(pools[0])
         # where an axis is not pooled its pixels are still coarse: a flat kernel sees equal distances
@@ -81,6 +87,9 @@ class UNet(nn.Module):
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Scores before the activation."""
+        if self.shrink:
+            mean = F.avg_pool2d if x.ndim == 4 else F.avg_pool3d
+            x = mean(x, self.shrink)
         skips = []
         for block, pool in zip(self.encoder, self.pool, strict=False):
             x = block(x)
@@ -89,7 +98,11 @@ class UNet(nn.Module):
         x = self.dropout(self.encoder[-1](x))
         for level in reversed(range(len(skips))):
             x = self.decoder[level](torch.cat([skips[level], self.up[level](x)], dim=1))
-        return self.head(x)
+        x = self.head(x)
+        if self.shrink:
+            mode = "bilinear" if x.ndim == 4 else "trilinear"
+            x = F.interpolate(x, scale_factor=tuple(map(float, self.shrink)), mode=mode)
+        return x
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits in training mode, probabilities in evaluation mode."""
@@ -99,7 +112,7 @@ class UNet(nn.Module):
         return torch.sigmoid(x) if x.shape[1] == 1 else torch.softmax(x, dim=1)
 
 
-def field_of_view(pools: Sequence[Sequence[int]]) -> tuple[int, ...]:
+def field_of_view(pools: Sequence[Sequence[int]], shrink: Sequence[int] = ()) -> tuple[int, ...]:
     """How many pixels (Z)YX around an output pixel can change it, rounded up to whole pools."""
     reach = []
     for axis in range(len(pools[0])):
@@ -112,5 +125,7 @@ def field_of_view(pools: Sequence[Sequence[int]]) -> tuple[int, ...]:
             down += (factors[axis] - 1) * stride
             stride *= factors[axis]
         total = down + up + 2 * stride
-        reach.append(-(-total // stride) * stride)
+        factor = shrink[axis] if shrink else 1
+        total += factor > 1  # interpolation joins neighbours
+        reach.append(-(-total // stride) * stride * factor)
     return tuple(reach)
