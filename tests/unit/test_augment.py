@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from zcdl_common.augment import OFF, Augmentation, augment
+from zcdl_common.augment.elastic import displacements
 from zcdl_common.augment.intensity import add_noise, change_intensity
 
 ANY = Augmentation(True, "any angle", 0.3, 10.0, 3.0, 0.2, 0.1, 1.0)
@@ -142,6 +143,18 @@ def test_elastic_displacement_has_the_stated_size():
     moved = [s[30:-30, 30:-30] for s in shifts if s.any()]
     assert 5 <= len(moved) <= 15
     assert np.std(moved) == pytest.approx(3.0, rel=0.2)
+
+
+def test_displacements_are_as_large_at_the_border_as_in_the_middle_and_smooth():
+    drawn = np.array([displacements((61, 50), 3.0, rng(seed)) for seed in range(300)])
+    assert drawn.shape == (300, 2, 61, 50)
+    size = np.sqrt((drawn**2).mean((0, 1)))
+    assert size.min() > 2.6 and size.max() < 3.4
+    assert np.abs(np.diff(drawn, axis=-1)).max() < 1.6 and np.abs(np.diff(drawn, axis=-2)).max() < 1.6
+    # white noise smoothed by a Gaussian of 10 pixels correlates by exp(-d^2 / 400) at a distance d
+    for d in (5, 10, 20):
+        found = (drawn[..., d:] * drawn[..., :-d]).mean() / (drawn**2).mean()
+        assert found == pytest.approx(np.exp(-(d**2) / 400), abs=0.05)
 
 
 def test_zoom_stays_between_its_limits():

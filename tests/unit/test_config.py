@@ -73,8 +73,9 @@ AUGMENTED = {
 }  # fmt: skip
 CUT = {"batch_size": 3, "patch_size": (16, 16), "min_foreground": 0.6}
 LEARNED = {
-    "depth": 2, "downscaling_in_xy": 2, "filters": 8, "dropout": 0.5, "loss": "dice", "class_weights": (1.0, 3.0, 9.0),
-    "optimiser": "sgd", "weight_decay": 0.3, "learning_rate": 0.05, "freeze": "encoder", "seed": 4,
+    "depth": 2, "downscaling_in_xy": 2, "filters": 8, "dropout": 0.5, "loss": "dice",
+    "class_weights": (1.0, 3.0, 9.0), "optimiser": "sgd", "weight_decay": 0.3, "learning_rate": 0.05,
+    "freeze": "encoder", "seed": 4,
 }  # fmt: skip
 SPLIT = {"test_fraction": 0.4, "validation_fraction": 0.4, "group_by": "(cell)_[0-3]"}
 ELSEWHERE = {

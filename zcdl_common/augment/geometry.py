@@ -11,9 +11,6 @@ import numpy as np
 
 from zcdl_common.task import Array
 
-SMOOTHNESS = 10.0
-"""Standard deviation in pixels of the Gaussian that smooths elastic displacements."""
-
 
 def flip_and_turn(
     source: Array, target: Array | None, rng: np.random.Generator, flips: bool, turns: bool
@@ -88,23 +85,32 @@ def _transform(any_angle: bool, scale: float, shear: float, elastic: float, thre
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing it would ask the network
     import albumentations
     import cv2
+    from albumentations.augmentations.geometric.distortion import BaseDistortion
 
-    mirror = cv2.BORDER_REFLECT_101
+    from zcdl_common.augment.elastic import displacements
+
+    class Elastic(BaseDistortion):  # type: ignore[misc]
+        """Where each pixel comes from; the library applies it."""
+
+        def get_params_dependent_on_data(self, params: Any, data: Any) -> dict[str, Array]:
+            height, width = params["shape"][:2]
+            y, x = displacements((height, width), elastic, self.random_generator)
+            rows, columns = np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32)
+            return {"map_y": y + rows[:, None], "map_x": x + columns}
+
     affine = albumentations.Affine(
         scale=(1 / (1 + scale), 1 + scale),
         keep_ratio=True,
         rotate=(-180, 180) if any_angle else 0,
         shear=(-shear, shear),
-        border_mode=mirror,
+        border_mode=cv2.BORDER_REFLECT_101,
         p=0.5 if any_angle or scale or shear else 0,
     )
-    # uniform noise in [-1, 1], smoothed: standard deviation 1 / (sqrt(3) * 2 sqrt(pi) sigma)
-    strength = elastic * np.sqrt(3) * 2 * np.sqrt(np.pi) * SMOOTHNESS
-    deform = albumentations.ElasticTransform(
-        alpha=strength,
-        sigma=SMOOTHNESS,
-        noise_distribution="uniform",
-        border_mode=mirror,
+    deform = Elastic(
+        interpolation=cv2.INTER_LINEAR,
+        mask_interpolation=cv2.INTER_NEAREST,
+        keypoint_remapping_method="mask",
+        border_mode=cv2.BORDER_REFLECT_101,
         p=0.5 if elastic else 0,
     )
     also = {"target_image": "image", "target_volume": "volume"}

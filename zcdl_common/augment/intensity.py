@@ -42,12 +42,17 @@ def add_noise(image: Array, rng: np.random.Generator, strength: float) -> Array:
     strength : float
         In units of the image.
     """
+    import cv2
+
     if rng.random() < 0.5:
         return image
-    read, shot = rng.uniform(0, strength, size=2).astype(np.float32)
-    signal = image - image.min()
-    noise = rng.standard_normal(image.shape, np.float32)
-    return image + noise * np.sqrt(read**2 + shot**2 * signal)  # type: ignore[no-any-return]
+    read, shot = (float(deviation) for deviation in rng.uniform(0, strength, size=2))
+    # OpenCV draws normal numbers several times faster than NumPy; each thread has its own generator
+    cv2.setRNGSeed(int(rng.integers(2**31)))
+    noise = cv2.randn(np.empty(image.shape, np.float32), np.zeros(1), np.ones(1))
+    noise *= np.sqrt(shot**2 * (image - image.min()) + read**2)
+    noise += image
+    return noise  # type: ignore[no-any-return]
 
 
 def add_blur(image: Array, rng: np.random.Generator, strength: float) -> Array:
@@ -59,10 +64,12 @@ def add_blur(image: Array, rng: np.random.Generator, strength: float) -> Array:
     strength : float
         The standard deviation is drawn from [0, strength] pixels.
     """
-    from scipy.ndimage import gaussian_filter
+    import cv2
 
     if rng.random() < 0.5:
         return image
     sigma = rng.uniform(0, strength)
-    plane = (image.ndim - 3, image.ndim - 2)
-    return gaussian_filter(image, sigma, mode="reflect", truncate=3.0, axes=plane)  # type: ignore[no-any-return]
+    size = 2 * round(3 * sigma) + 1
+    planes = image.reshape(-1, *image.shape[-3:])
+    blurred = [cv2.GaussianBlur(p, (size, size), sigma, borderType=cv2.BORDER_REFLECT) for p in planes]
+    return np.stack(blurred).reshape(image.shape)

@@ -27,7 +27,7 @@ class UNetConfig(Config):
     depth: int | None = setting(None, section="settings", label="depth", more=True, ge=1, le=6)
     """How often the image is halved inside the network; more sees further and learns slower."""
     downscaling_in_xy: int = setting(1, section="settings", label="downscaling in XY", more=True, ge=1, le=8)
-    """Images are averaged down by this inside the network, for speed and for objects of hundreds of pixels."""
+    """Images are averaged down by this inside the network: faster, for objects of hundreds of pixels."""
     filters: int | None = setting(None, section="settings", label="filters", more=True, ge=4, le=128)
     """Features of the first level; they double at each further one."""
     dropout: float = setting(0.0, section="settings", label="dropout", more=True, ge=0.0, lt=1.0)
@@ -107,7 +107,7 @@ def plan(config: UNetConfig, facts: Facts) -> Plan:
     gpu = facts.device == "gpu"
     sides = smallest(facts)
     limit = tuple(min(s, facts.extra.get("gap", s)) for s in sides)
-    wanted = (256, 256) if facts.ndim == 2 else (32, 128, 128) if gpu else (32, 64, 64)
+    wanted: tuple[int, ...] = (256, 256) if facts.ndim == 2 else (32, 128, 128) if gpu else (32, 64, 64)
     if not gpu and facts.ndim == 2:
         wanted = (128, 128)
     shrink = downscaling(config, facts.ndim)
