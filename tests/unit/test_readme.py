@@ -180,7 +180,9 @@ def test_every_parameter_in_the_mapping_from_zerocostdl4mic_exists():
     said = [name for row in rows for name in names(row[2]) if re.fullmatch(r"[a-z_]+", name)]
     assert len(rows) > 15 and set(used) | set(said) <= fields
     assert all(names(row[0]) and (names(row[1]) or row[1] == "none") for row in rows)
-    assert not {name for row in rows for name in names(row[0])} & (fields - {"batch_size", "downscaling_in_xy"})
+    assert not {name for row in rows for name in names(row[0])} & (
+        fields - {"batch_size", "downscaling_in_xy"}
+    )
 
 
 def test_axes_and_names_of_the_examples_are_read_as_the_text_says():
