@@ -13,10 +13,12 @@ DEFINITIONS = {
         "and is never the lower number."
     ),
     "precision": (
-        "share of the pixels marked by the network that are right. A low one means that it marks too much."
+        "share of what the network marked (pixels, or objects matched at an IoU of 0.5) that is right. A low "
+        "one means that it marks too much."
     ),
     "recall": (
-        "share of the annotated pixels that the network found. A low one means that it misses structures."
+        "share of what is annotated (pixels, or objects matched at an IoU of 0.5) that the network found. A "
+        "low one means that it misses structures."
     ),
     "psnr": (
         "peak signal-to-noise ratio, 10 log10(range² / mean squared error), in dB. It hardly notices blur."
@@ -32,6 +34,14 @@ DEFINITIONS = {
     ),
     "f1_50": "harmonic mean of precision and recall of objects; a match has an IoU of at least 0.5.",
     "pq": "panoptic quality, the mean IoU of matched objects times their F1.",
+    "mean_iou": "mean IoU of matched objects with their partners. It does not see missed or invented ones.",
+    "count_bias": (
+        "number of objects found, divided by the true number, minus 1: 0.1 is a tenth too many. Missed and "
+        "invented objects cancel in it."
+    ),
+    "size_bias": (
+        "mean size of the objects found, divided by the true mean size, minus 1: 0.1 is a tenth too large."
+    ),
     "map50": "mean over classes of the average precision of boxes; a match has an IoU of at least 0.5.",
     "map50_95": "mean over classes of the average precision of boxes, averaged over IoU from 0.5 to 0.95.",
     "jaccard": "matched localisations divided by matched, missed and invented ones.",
