@@ -3,6 +3,7 @@
 from zcdl_common.plots.comparison import scores
 from zcdl_common.plots.curves import best_epoch, live, losses, threshold_curve
 from zcdl_common.plots.galleries import Example, examples, pairs, patches, worst
+from zcdl_common.plots.instances import draw_instance_errors, draw_instances
 from zcdl_common.plots.labels import metric_label
 from zcdl_common.plots.segmentation import draw_segmentation
 from zcdl_common.plots.style import png, save
@@ -10,6 +11,8 @@ from zcdl_common.plots.style import png, save
 __all__ = [
     "Example",
     "best_epoch",
+    "draw_instance_errors",
+    "draw_instances",
     "draw_segmentation",
     "examples",
     "live",
