@@ -109,7 +109,7 @@ def predict_folder(
 
 
 def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_above: int) -> Written:
-    ref, paths = frames[0], []
+    ref, paths, task = frames[0], [], run.network.task
     info = ref.info()
     check(run, (*info.shape, info.channels), ref.path.name)
     pixel_size = info.pixel_size
@@ -118,8 +118,12 @@ def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_ab
         path = _stream(run, model, ref, target, pixel_size)
         note = "too large for memory: it was written tile by tile, its main result alone"
         return Written(ref.path.name, (path,), note=note, source=ref)
-    outputs = resolve(run.network.task.outputs)
-    made = [outputs(predict(run, model, frame.read()), run.config, run.facts) for frame in frames]
+    outputs, files = resolve(task.outputs), resolve(task.files) if task.files else None
+    made, kept = [], []
+    for frame in frames:
+        prediction = predict(run, model, frame.read())
+        made.append(outputs(prediction, run.config, run.facts))
+        kept += [prediction] if files else []
     for suffix, first in made[0].items():
         array, axes = first.array, first.axes
         if len(frames) > 1:
@@ -133,6 +137,9 @@ def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_ab
             labels=first.labels,
         )
         paths.append(path)
+    if files:
+        images = (frame.read() for frame in frames)
+        paths += files(kept, images, run.facts, pixel_size, target, ref.group)
     return Written(ref.path.name, tuple(paths), source=ref)
 
 

@@ -136,6 +136,9 @@ class Task:
     """``(truth, prediction, facts) -> {suffix: Output}``: where a prediction is wrong, as images."""
     picture: str
     """``(axes, source, target or prediction, pixel_size=None) -> None``: draws one image."""
+    files: str = ""
+    """``(predictions, sources, facts, pixel_size, folder, stem) -> list of paths``: writes the files of one
+    input that are no images, from a prediction and an image (Z)YXC a frame; empty where there are none."""
     zoo_name: str = ""
     """The BioImage Model Zoo's word for it."""
     source_label: str = "images"

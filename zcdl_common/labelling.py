@@ -1,0 +1,225 @@
+"""The task of instance segmentation: objects as label images, their facts, scores and classical method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zcdl_common.errors import DataError
+from zcdl_common.rois import is_roi_file, write_rois
+from zcdl_common.segmenting import axes, read_mask
+from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
+
+SPECK = 0.1
+"""Pieces with a smaller share of the pixels of their number are slips of the brush, not objects."""
+
+
+def label_image(sample: Sample, facts: Facts | None = None) -> Array:
+    """Objects of a sample, int32 (Z)YX, numbered 1, 2, ... in the order of the file; 0 is background.
+
+    Raises
+    ------
+    DataError
+        The target is a colour picture, has another size than its image, holds fractions or negative
+        numbers, or its numbers do not stand for objects: two values, classes, a photograph.
+    """
+    from skimage.segmentation import relabel_sequential
+
+    assert sample.target is not None
+    path = sample.target.path
+    mask = read_mask(sample)
+    if mask.size and mask.min() < 0:
+        raise DataError(
+            f"The label image {path.name} holds negative numbers (down to {mask.min()}). Objects need "
+            "numbers from 1, background 0. Save it as unsigned 16-bit."
+        )
+    labels = np.asarray(relabel_sequential(mask)[0], np.int32)
+    count, pieces = int(labels.max(initial=0)), _pieces(labels)
+    # a crop may part an object that bends out of it and back
+    cropped = getattr(getattr(sample.target, "image", None), "region", None) is not None
+    # what is drawn as one region is one object, in as many parts as it may have
+    if pieces > 1.5 * count + cropped and not is_roi_file(path):
+        what = "one number" if count == 1 else f"{count} numbers"
+        raise DataError(
+            f"The mask {path.name} holds {what} for {'many' if pieces >= 10 * count else pieces} separate "
+            "pieces. Here every object needs a number of its own, so that touching ones are told apart. "
+            "Save a label image (Fiji: MorphoLibJ > Connected Components Labeling; Labkit and Cellpose save "
+            "labels by themselves), or let nb.repair() in section 2 number the separate pieces of a copy."
+        )
+    return labels
+
+
+def _pieces(labels: Array) -> int:
+    """Connected pieces of all numbers, specks aside; a number in nothing but specks counts as ten."""
+    from skimage.measure import label
+
+    if not labels.any():
+        return 0
+    pieces = label(labels, connectivity=labels.ndim).ravel()  # type: ignore[no-untyped-call]
+    owner = np.zeros(1 + pieces.max(), np.intp)
+    owner[pieces] = labels.ravel()
+    share = np.bincount(pieces)[1:] / np.bincount(labels.ravel())[owner[1:]]
+    each = np.bincount(owner[1:][share >= SPECK], minlength=1 + labels.max())[1:]
+    return int(np.where(each, each, 10).sum())
+
+
+def label_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
+    """How many objects the training images hold, how large they are, and how many pixels they cover.
+
+    Returns
+    -------
+    dict
+        In ``extra``: ``objects`` (their number), ``empty_images`` (images without any), ``foreground``
+        (share of the pixels), ``object_pixels`` (median size), ``extents`` (median over images of
+        the median sides of the bounding box, (Z)YX in pixels), ``large_extents`` (sides that one object in
+        twenty exceeds), and ``anisotropy`` (the longest of ``extents`` divided by each: 1 for the axis along
+        which objects span most pixels).
+
+    Raises
+    ------
+    DataError
+        No image holds an object.
+    """
+    from scipy import ndimage
+
+    sizes: list[Array] = []
+    extents: list[Array] = []
+    pixels = covered = 0
+    for sample in samples:
+        labels = label_image(sample)
+        pixels += labels.size
+        if not labels.any():
+            continue
+        sizes.append(np.bincount(labels.ravel())[1:])
+        covered += int(sizes[-1].sum())
+        boxes = ndimage.find_objects(labels)
+        extents.append(np.array([[side.stop - side.start for side in box] for box in boxes]))
+    if not sizes:
+        assert samples[0].target is not None
+        raise DataError(
+            f"None of the {len(samples)} label images in {samples[0].target.path.parent} holds an object: "
+            "all are 0 everywhere. Check the folder, and that the annotations were saved."
+        )
+    usual = np.median([np.median(e, axis=0) for e in extents], axis=0)
+    large = np.percentile(np.concatenate(extents), 95, axis=0)
+    return {
+        "extra": {
+            "objects": sum(map(len, sizes)),
+            "empty_images": len(samples) - len(sizes),
+            "foreground": covered / pixels,
+            "object_pixels": float(np.median(np.concatenate(sizes))),
+            "extents": tuple(usual.tolist()),
+            "large_extents": tuple(large.tolist()),
+            "anisotropy": tuple((usual.max() / usual).tolist()),
+        }
+    }
+
+
+def aspect(facts: Facts) -> float:
+    """Distance of planes over distance of pixels: as the files say, else as round objects would have it."""
+    if facts.ndim == 2:
+        return 1.0
+    if facts.pixel_size:
+        return facts.pixel_size[0] / facts.pixel_size[-1]
+    along_z, _, along_x = facts.extra["anisotropy"]
+    return float(along_z / along_x)
+
+
+def scores(truth: Array, prediction: Prediction, facts: Facts, source: Array) -> dict[str, float]:
+    """Average precision over IoU thresholds, panoptic quality, and the bias of count and size."""
+    from zcdl_common.metrics import instances
+
+    return instances.scores(truth, prediction.main)
+
+
+class _Labelled(Sequence[tuple[Array, Array]]):
+    """Images with their labels, read when they are asked for."""
+
+    def __init__(self, samples: Sequence[Sample]):
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: Any) -> Any:
+        sample = self.samples[index]
+        return sample.source.read(), label_image(sample)
+
+
+def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
+    """The best threshold with a watershed on the training images; see `baselines.separate`."""
+    from zcdl_common.baselines.separate import separate
+
+    found = separate(_Labelled(samples), seed=seed, aspect=aspect(facts))
+    return Baseline(found.name, found.description, lambda image: Prediction(found.predict(image)))
+
+
+def label_output(prediction: Prediction, facts: Facts) -> Output:
+    """The label image."""
+    return Output(prediction.main, axes(facts), True)
+
+
+def outputs(prediction: Prediction, config: Any, facts: Facts) -> dict[str, Output]:
+    """Images of a prediction by their suffix: labels, and the probability of objects where it comes along.
+
+    ``prediction.extra["probability"]`` is float32 (Z)YX, as large as the image.
+    """
+    made = {"": label_output(prediction, facts)}
+    if "probability" in prediction.extra:
+        made["_probability"] = Output(prediction.extra["probability"], axes(facts))
+    return made
+
+
+def files(
+    predictions: Sequence[Prediction],
+    sources: Iterable[Array],
+    facts: Facts,
+    pixel_size: Sequence[float] | None,
+    folder: Path,
+    stem: str,
+) -> list[Path]:
+    """Write the table of objects, and ROIs for Fiji (2D images) or spots for TrackMate (movies).
+
+    Parameters
+    ----------
+    predictions, sources
+        One a frame; sources are images (Z)YXC. ``extra["scores"]``, one number a label from 1, becomes a
+        column of the table.
+    pixel_size
+        (Z)YX in micrometres.
+    folder, stem
+        Where the files go, and how their names begin.
+
+    Returns
+    -------
+    list of Path
+        ``<stem>_objects.csv``; ``<stem>_RoiSet.zip`` where a single 2D image shows an object;
+        ``<stem>_trackmate.csv`` where there are several frames.
+    """
+    from zcdl_common import tables
+
+    measured = []
+    for found, image in zip(predictions, sources, strict=True):
+        table = tables.objects(found.main, image, facts.channels, pixel_size)
+        if "scores" in found.extra:
+            table["score"] = found.extra["scores"][table["label"] - 1]
+        measured.append(table)
+    movie = len(measured) > 1
+    table = tables.frames(measured) if movie else measured[0]
+    written = [tables.write_table(folder / f"{stem}_objects.csv", table)]
+    if movie:
+        spots = tables.trackmate(table, pixel_size)
+        written.append(tables.write_table(folder / f"{stem}_trackmate.csv", spots))
+    elif facts.ndim == 2 and len(table):
+        written.append(write_rois(folder / f"{stem}_RoiSet.zip", predictions[0].main))
+    return written
+
+
+def error_maps(truth: Array, prediction: Prediction, facts: Facts, source: Array) -> dict[str, Output]:
+    """What became of the objects; values as in `metrics.instances.kinds`."""
+    from zcdl_common.metrics.instances import kinds
+
+    return {"_errors": Output(kinds(truth, prediction.main), axes(facts))}
