@@ -1,0 +1,80 @@
+"""Model folders as csbdeep, stardist and n2v write them, and StarDist's ready-made models by name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zcdl_common.archives import unpack
+from zcdl_common.datasets import default_cache
+from zcdl_common.download import ProgressLine, fetch
+from zcdl_common.errors import DataError
+
+ADDRESS = "https://github.com/stardist/stardist-models/releases/download/v0.1/python_{}.zip"
+READY_MADE = {
+    "2D_versatile_fluo": "4ad678d0758eed6e55625f1b5ae30771e59adb79f1239e09b9772eac8846c3dd",
+    "2D_versatile_he": "f1696ef0631bd7e1c0e5c0d3017e2b4c6a95e284c6aab9c22fc2f08317817b28",
+    "2D_paper_dsb2018": "4c11cf68512341d9e8ce3d1278c64ceb8ac400582739f85fcab079a2e82840d2",
+    "2D_demo": "a1efaebd7103db6236655bf158b6e21cf5b38d58ec77a509802244a89a260fa4",
+    "3D_demo": "ea05831eb5acc8a2fd31eaa23f4460a196a9af53b14f40affb9d80885f699f90",
+}
+"""SHA-256 of the archive of each model, as the stardist package knows it."""
+PREFERRED = ("weights_best.h5", "weights_last.h5", "weights_now.h5")
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A trained model of csbdeep, stardist or n2v."""
+
+    folder: Path
+    weights: Path
+    """Keras weights, HDF5."""
+    config: dict[str, Any]
+    """``config.json``."""
+
+
+def find(text: str) -> ModelFolder | None:
+    """The model folder that `text` names, or the ready-made model, fetched once; None for anything else.
+
+    Raises
+    ------
+    DataError
+        The folder is a part of a model only, or the ready-made model cannot be fetched.
+    """
+    folder = Path(text).expanduser()
+    if text in READY_MADE and not folder.exists():
+        folder = fetch_ready_made(text)
+    description = folder / "config.json"
+    if not description.is_file():
+        return None
+    weights = [folder / name for name in PREFERRED] + sorted(folder.glob("*.h5"))
+    found = next((path for path in weights if path.is_file()), None)
+    if found is None:
+        raise DataError(
+            f"{folder} has a config.json and no weights (*.h5), so it is a part of a model only. Copy the "
+            "whole folder again."
+        )
+    try:
+        config = json.loads(description.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{description} cannot be read: {error}. Copy the whole folder again.") from None
+    return ModelFolder(folder, found, config)
+
+
+def fetch_ready_made(name: str) -> Path:
+    """Folder of a ready-made model, kept beside the example data and checked by its hash."""
+    root = default_cache() / "models"
+    folder = root / name
+    if not folder.exists():
+        address = ADDRESS.format(name)
+        try:
+            archive = fetch(address, READY_MADE[name], None, root / f"{name}.zip", ProgressLine(name))
+        except DataError as error:
+            raise DataError(
+                f"The ready-made model {name} could not be fetched. Without internet here, download "
+                f"{address} elsewhere, unpack it, and name its folder under start_from. The reason: {error}"
+            ) from None
+        unpack(archive, folder)
+    return next(folder.rglob("config.json"), folder / "config.json").parent
