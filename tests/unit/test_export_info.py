@@ -22,6 +22,10 @@ def test_names_keep_what_can_be_kept():
     assert clean_nickname("U-Net Nuclei_1") == "u-net-nuclei-1"
 
 
+def test_a_name_of_signs_alone_gets_a_word():
+    assert clean_nickname("--:--") == "model" == clean_nickname("??")
+
+
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=6))
 def test_channel_names_become_identifiers_each_once(texts):
     names = identifiers(texts)

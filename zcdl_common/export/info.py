@@ -147,7 +147,8 @@ def smallest_size(step: Sequence[int], halo: Sequence[int]) -> tuple[int, ...]:
 def clean_name(text: str) -> str:
     """`text` with what the zoo allows in a name: letters without accents, digits, spaces, ``_+-()``."""
     name = re.sub(r"\s+", " ", re.sub(r"[^A-Za-z0-9_+\- ()]", " ", _ascii(text))).strip()
-    return (name if len(name) >= 5 else f"model {name}".strip())[:128]
+    tells = len(name) >= 5 and any(letter.isalnum() for letter in name)
+    return (name if tells else f"model {name}".strip())[:128]
 
 
 def identifiers(texts: Sequence[str]) -> list[str]:
