@@ -10,19 +10,36 @@ import pandas as pd
 from zcdl_common.run import Run
 
 MOST = 3
+UNSUPPORTED = 0.5
+"""Percent of the pixels of a restored image above which its structure is doubted."""
 
 
 def next_steps(run: Run, table: pd.DataFrame, summary: dict[str, Any]) -> list[str]:
     """Advice that the curves, the scores and the numbers of images support; the strongest first."""
     history = run.history()
     steps = [
+        _unsupported(table),
         _too_few(summary),
         _classical(summary),
         _overfitting(history, run.facts.counts["train"]),
         _cut_short(history, run) or _still_falling(history),
-        _worst(table, run.network.primary),
+        _worst(table, summary["primary"]),
     ]
     return [step for step in steps if step][:MOST]
+
+
+def _unsupported(table: pd.DataFrame) -> str:
+    if "unsupported_percent" not in table:
+        return ""
+    flagged = table[table["unsupported_percent"] > UNSUPPORTED].sort_values("unsupported_percent")[::-1]
+    if flagged.empty:
+        return ""
+    name, share = flagged.iloc[0][["image", "unsupported_percent"]]
+    others = f" (the strongest case of {len(flagged)} images)" if len(flagged) > 1 else ""
+    return (
+        f"Do not trust every detail: {name}{others} shows or lacks structure in {share:.2g} % of its pixels "
+        f"against what the noisy image supports: see quality_control/maps/{name}_unsupported.tif."
+    )
 
 
 def _too_few(summary: dict[str, Any]) -> str:
@@ -86,7 +103,9 @@ def _ends(history: list[dict[str, float]], key: str) -> tuple[float, float]:
     return float(values[-2 * n : -n].mean()), float(values[-n:].mean())
 
 
-def _worst(table: pd.DataFrame, primary: str) -> str:
+def _worst(table: pd.DataFrame, primary: str | None) -> str:
+    if primary is None:
+        return ""
     values = table[primary]
     if len(values) < 3 or values.isna().all():
         return ""

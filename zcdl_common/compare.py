@@ -52,7 +52,12 @@ def compare(predictions: str, truth: str, task: str = "segment", axes: str = "")
     rows = [
         {
             "image": a.name,
-            **scores(kind.read_target(b, facts), Prediction(kind.read_target(a, theirs)), facts),
+            **scores(
+                kind.read_target(b, facts),
+                Prediction(kind.read_target(a, theirs)),
+                facts,
+                a.source.read(),
+            ),
         }
         for a, b in zip(found, true, strict=True)
     ]

@@ -113,10 +113,10 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
             else f"None of the images can be used. The first reason: {problems[0]}"
         )
     if len(samples) == 1:
-        split, gap = strips(samples[0], config, bool(test), gap)
+        split, gap = strips(samples[0], config, bool(test) or config.test_fraction == 0, gap)
         split = replace(split, test=test or split.test)
     else:
-        split, gap = by_group(samples, config, test), None
+        split, gap = by_group(samples, config, test, divide=not network.task.needs_target), None
     return Data(split, folders.example, tuple(pairings), tuple(problems), gap)
 
 
@@ -193,15 +193,26 @@ def repaired_copies(folder: str) -> dict[Path, Path]:
         return {Path(r["file"]).resolve(): Path(folder) / r["copy"] for r in csv.DictReader(stream)}
 
 
-def by_group(samples: Sequence[Sample], config: Config, test: Sequence[Sample] = ()) -> Split:
+def by_group(
+    samples: Sequence[Sample], config: Config, test: Sequence[Sample] = (), *, divide: bool = False
+) -> Split:
     """Divide by group: no movie, stack or well stands on both sides.
+
+    Parameters
+    ----------
+    divide
+        Whether the images of a single group may be divided all the same: what learns from the very images
+        that it is used on has nothing to hold out.
 
     Raises
     ------
     DataError
         There is one group only, so nothing can be held out.
     """
-    groups = sorted({sample.group for sample in samples})
+    group = {sample.name: sample.group for sample in samples}
+    if divide and len(set(group.values())) == 1:
+        group = {name: name for name in group}
+    groups = sorted(set(group.values()))
     if len(groups) == 1:
         raise DataError(
             f"All {len(samples)} images belong to one group ({groups[0]}), so none can be held out to judge "
@@ -218,7 +229,8 @@ def by_group(samples: Sequence[Sample], config: Config, test: Sequence[Sample] =
     roles = {g: "test" if i < n_test else "validation" if i < n_test + n_validation else "train"
              for i, g in enumerate(order)}  # fmt: skip
     by_role = {
-        role: tuple(s for s in samples if roles[s.group] == role) for role in ("train", "validation", "test")
+        role: tuple(s for s in samples if roles[group[s.name]] == role)
+        for role in ("train", "validation", "test")
     }
     what = "files" if len(groups) == len(samples) else "groups of files"
     held = f"the test images are a folder of their own ({len(test)})" if test else f"{n_test} for the test"

@@ -109,7 +109,7 @@ class LiveView(Quiet):
         found = predict(self.run, moment.model, image, limits)
         score = None
         if truth is not None:
-            score = resolve(task.scores)(truth, found, facts).get(self.run.network.primary)
+            score = resolve(task.scores)(truth, found, facts, image).get(self.run.network.primary)
         figure = plots.live(
             moment.history, image, found.main, truth, score,
             metric=self.run.network.primary, draw=resolve(task.picture), pixel_size=facts.pixel_size,
@@ -142,7 +142,7 @@ def window(shape: tuple[int, ...]) -> tuple[int, ...]:
 def predict(run: Run, model: Model, image: Array, limits: Any) -> Prediction:
     """What the network in training says of a raw image (Z)YXC."""
     maps = predict_tiled(model.forward, image, model.geometry, scale=lambda a: run.scaling.apply(a, limits))
-    return model.decode(maps, run.settings())
+    return model.decode(maps, {**run.settings(), "shape": image.shape[:-1]})
 
 
 def progress_text(moment: Moment, budget_minutes: float | None = None) -> str:

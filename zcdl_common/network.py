@@ -12,7 +12,7 @@ import numpy as np
 from zcdl_common import citations
 from zcdl_common import config as _config
 from zcdl_common.config import Config
-from zcdl_common.scales import Scaling
+from zcdl_common.scales import Fixed, Scaling
 from zcdl_common.task import Array, Batch, Facts, Prediction, Sample, Task, resolve
 
 Which = Literal["best", "last"]
@@ -72,6 +72,22 @@ class WeightsFiles:
     """Version of the backend that wrote the files."""
 
 
+class Packed(NamedTuple):
+    """What a package holds of a model where that differs from what the model is at work here.
+
+    A model that needs it has a method ``packed(folder, settings) -> Packed``.
+    """
+
+    maps: tuple[Map, ...]
+    """What the exported weights return, in this order."""
+    forward: Callable[[Array], tuple[Array, ...]]
+    """Scaled (B, (Z)YXC) -> these maps."""
+    config: Mapping[str, Any] = {}
+    """Further parts of the package's ``config``."""
+    attachments: tuple[Path, ...] = ()
+    """Further files, written into the folder given."""
+
+
 class Model(Protocol):
     """A network with weights. NumPy in, NumPy out; no backend type crosses this line."""
 
@@ -120,7 +136,7 @@ class Model(Protocol):
         ...
 
     def decode(self, maps: tuple[Array, ...], settings: Mapping[str, Any]) -> Prediction:
-        """Dense maps of one whole image -> its prediction."""
+        """Dense maps of one whole image, whose size (Z)YX is ``settings["shape"]`` -> its prediction."""
         ...
 
     def start(self, state: Mapping[str, Array]) -> list[str]:
@@ -155,7 +171,12 @@ class Network:
     """The metric that decides the verdict."""
     scale: Callable[[Facts], Scaling]
     """How images become network input; one rule in training, prediction and export."""
+    target_scale: Callable[[Facts], Fixed] | None = None
+    """How targets become what the network learns; None: as the task reads them."""
     best: Best = Best()
+    """Which epoch's weights are kept as the best."""
+    progress: Best | None = None
+    """What early stopping and the plateau schedule watch; None: what `best` looks at."""
     margin: float = 0.01
     """Difference of the primary metric below which two methods are called the same."""
     higher_is_better: bool = True

@@ -42,7 +42,8 @@ def predict(run: Run, model: Model, image: Any, settings: dict[str, Any] | None 
     DataError
         The image has other channels or dimensions than the training images.
     """
-    return model.decode(maps(run, model, image), settings or run.settings())
+    asked = {**(settings or run.settings()), "shape": tuple(image.shape[:-1])}
+    return model.decode(maps(run, model, image), asked)
 
 
 def maps(run: Run, model: Model, image: Any) -> tuple[Array, ...]:

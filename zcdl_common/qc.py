@@ -15,13 +15,17 @@ from zcdl_common.advice import next_steps
 from zcdl_common.data import Data
 from zcdl_common.errors import RunError
 from zcdl_common.files import replacing, write_text
-from zcdl_common.metrics import statistics
+from zcdl_common.metrics import residuals, statistics
 from zcdl_common.network import Model
 from zcdl_common.plots import metric_label
 from zcdl_common.run import Run
-from zcdl_common.task import Array, Baseline, Prediction, Sample, resolve
+from zcdl_common.task import Array, Baseline, Prediction, Sample, Split, Task, resolve
 
 Say = Callable[[str], None]
+MOST_LOOKED_AT = 12
+"""Images that are judged where none were kept apart for it."""
+UNKNOWN = "Without clean images nobody can say how near the result is to the truth."
+LEARNED = "These are images that the network learned from, as is usual for this method."
 
 
 @dataclass
@@ -30,11 +34,18 @@ class Judged:
 
     sample: Sample
     source: Array
-    truth: Array
+    truth: Array | None
     network: Prediction
     classical: Prediction
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     """Metrics by method: network, classical and, where it makes sense, input."""
+
+    def methods(self, task: Task) -> dict[str, Prediction]:
+        """What was said, by whom; the input stands for itself where it can be compared with the truth."""
+        said = {"network": self.network, "classical": self.classical}
+        if self.truth is not None and task.input_is_prediction and self.source.shape == self.truth.shape:
+            said["input"] = Prediction(self.source)
+        return said
 
 
 def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
@@ -45,7 +56,7 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
     RunError
         There are no weights, or no test images with targets.
     """
-    test = [sample for sample in data.split.test if sample.target is not None]
+    test, learned = to_judge(run.network.task, data.split)
     if not test:
         raise RunError(
             "There are no test images with known truth, so nothing can be judged. Name folders under "
@@ -65,18 +76,37 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
     table = table_of(judged)
     with replacing(folder / "metrics.csv") as temporary:
         table.to_csv(temporary, index=False)
-    summary = summarise(run, table, [j.sample.group for j in judged], baseline)
+    summary = summarise(run, table, [j.sample.group for j in judged], baseline, learned)
     summary["threshold"] = settings.get("threshold")
     summary["next"] = next_steps(run, table, summary)
     write_text(folder / "summary.json", json.dumps(summary, indent=1))
     draw(run, judged, table, summary, settings)
+    if run.network.task.plane_scores and run.facts.ndim == 3 and summary["primary"]:
+        save_planes(run, judged)
     return summary
+
+
+def to_judge(task: Task, split: Split) -> tuple[list[Sample], bool]:
+    """The images that are judged, and whether the network has learned from any of them.
+
+    Those of the test whose truth is known. What learns without targets is looked at without a truth too, and
+    on the images it learned from where none were kept apart.
+    """
+    known = [sample for sample in split.test if sample.target is not None]
+    if task.needs_target:
+        return known, False
+    seen = [*split.validation, *split.train]
+    others = list(split.test) or [sample for sample in seen if sample.target is not None] or seen
+    looked_at = known or others[:: -(-len(others) // MOST_LOOKED_AT)]
+    return looked_at, any(sample.source == other.source for sample in looked_at for other in seen)
 
 
 def choose_settings(run: Run, model: Model, data: Data, say: Say = print) -> dict[str, Any]:
     """Decoding settings from the validation images, recorded for prediction and export."""
-    say("choosing the threshold on the validation images ...")
     task = run.network.task
+    if not task.settings:
+        return run.settings()
+    say("choosing the threshold on the validation images ...")
     outputs = (  # one at a time: probabilities of many images would not fit memory
         (use.maps(run, model, sample.source.read()), task.read_target(sample, run.facts))
         for sample in data.split.validation
@@ -90,14 +120,13 @@ def judge_one(run: Run, model: Model, baseline: Baseline, settings: dict[str, An
     """Predict and score one image by every method."""
     task = run.network.task
     scores = resolve(task.scores)
-    source, truth = sample.source.read(), task.read_target(sample, run.facts)
+    source = sample.source.read()
+    truth = None if sample.target is None else task.read_target(sample, run.facts)
     judged = Judged(
         sample, source, truth, use.predict(run, model, source, settings), baseline.predict(source)
     )
-    methods = {"network": judged.network, "classical": judged.classical}
-    if task.input_is_prediction:
-        methods["input"] = Prediction(source)
-    judged.scores = {name: scores(truth, method, run.facts) for name, method in methods.items()}
+    said = judged.methods(task)
+    judged.scores = {name: scores(truth, method, run.facts, source) for name, method in said.items()}
     return judged
 
 
@@ -112,8 +141,10 @@ def table_of(judged: list[Judged]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summarise(run: Run, table: pd.DataFrame, groups: list[str], baseline: Baseline) -> dict[str, Any]:
-    """Means, intervals and the verdict, as summary.json holds them."""
+def summarise(
+    run: Run, table: pd.DataFrame, groups: list[str], baseline: Baseline, learned: bool = False
+) -> dict[str, Any]:
+    """Means, intervals and the verdict, as summary.json holds them; without a truth there is no verdict."""
     primary, seed = run.network.primary, run.config.seed
 
     def of(column: str) -> dict[str, Any] | None:
@@ -122,24 +153,30 @@ def summarise(run: Run, table: pd.DataFrame, groups: list[str], baseline: Baseli
         return statistics.bootstrap(table[column].to_numpy(), groups=groups, seed=seed).record()
 
     names = [c for c in table.columns if f"classical_{c}" in table]
-    compared = statistics.compare(
-        table[primary].to_numpy(), table[f"classical_{primary}"].to_numpy(),
-        margin=run.network.margin, higher_is_better=run.network.higher_is_better, groups=groups, seed=seed,
-    )  # fmt: skip
-    sentence = statistics.sentence(compared, metric_label(primary), baseline.name)
-    if "strips" in run.split_note:
-        sentence = "One field of view: this shows how it works, not how good it is. " + sentence
+    verdict, sentence = None, f"{UNKNOWN} {residuals.sentence(table, baseline.name)}"
+    if primary in table:
+        compared = statistics.compare(
+            table[primary].to_numpy(), table[f"classical_{primary}"].to_numpy(), margin=run.network.margin,
+            higher_is_better=run.network.higher_is_better, groups=groups, seed=seed,
+        )  # fmt: skip
+        verdict = compared.verdict
+        sentence = statistics.sentence(compared, metric_label(primary), baseline.name)
+        if "strips" in run.split_note:
+            sentence = "One field of view: this shows how it works, not how good it is. " + sentence
+    if learned:
+        sentence = f"{LEARNED} {sentence}"
     return {
         "network": run.network.name,
         "task": run.network.task.name,
         "n_images": len(table),
         "epochs": len(run.history()),
-        "primary": primary,
+        "primary": primary if primary in table else None,
         "metrics": {
             name: {"network": of(name), "classical": of(f"classical_{name}"), "input": of(f"input_{name}")}
             for name in names
         },
-        "verdict": compared.verdict,
+        "verdict": verdict,
+        "learned_from": learned,
         "sentence": sentence,
         "classical": baseline.name,
         "classical_description": baseline.description,
@@ -161,21 +198,46 @@ def draw(
             network=j.network.main,
             truth=j.truth,
             classical=j.classical.main,
-            score=j.scores["network"][primary],
-            classical_score=j.scores["classical"][primary],
+            score=j.scores["network"].get(primary),
+            classical_score=j.scores["classical"].get(primary),
         )
         for j in judged
     ]
     style: dict[str, Any] = {"metric": primary, "pixel_size": run.facts.pixel_size}
     style["draw"] = resolve(run.network.task.picture)
+    style["draw_error"] = resolve(run.network.task.error_picture)
     shown = plots.examples(examples[:4], classical=summary["classical"], **style)
     plots.save(shown, figures / "examples.png")
-    plots.save(plots.worst(examples, **style), figures / "worst.png")
+    if summary["primary"]:
+        plots.save(plots.worst(examples, **style), figures / "worst.png")
+    if not run.network.task.needs_target:
+        removed = plots.removed(examples[:4], classical=summary["classical"], pixel_size=run.facts.pixel_size)
+        plots.save(removed, figures / "removed.png")
     plots.save(plots.scores(table, summary), figures / "scores.png")
     if "thresholds" in settings:
         curve = plots.threshold_curve(settings["thresholds"], settings["iou"], settings["threshold"], primary)
         plots.save(curve, figures / "threshold_curve.png")
     save_maps(run, judged, run.quality_control / "maps")
+
+
+def save_planes(run: Run, judged: list[Judged]) -> None:
+    """Scores of every plane of the test volumes, as slices.csv and a figure."""
+    from zcdl_common import plots
+
+    task = run.network.task
+    plane_scores = resolve(task.plane_scores)
+    table = pd.concat(
+        [
+            pd.DataFrame({"image": j.sample.name, "method": who, "z": range(len(j.source)), **scores})
+            for j in judged
+            for who, said in j.methods(task).items()
+            for scores in [plane_scores(j.truth, said, run.facts)]
+        ]
+    )
+    with replacing(run.quality_control / "slices.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    figure = plots.planes(table, run.network.primary)
+    plots.save(figure, run.quality_control / "figures" / "scores_by_plane.png")
 
 
 def save_maps(run: Run, judged: list[Judged], folder: Path) -> None:
@@ -184,7 +246,7 @@ def save_maps(run: Run, judged: list[Judged], folder: Path) -> None:
 
     error_maps = resolve(run.network.task.error_maps)
     for j in judged:
-        for suffix, made in error_maps(j.truth, j.network, run.facts).items():
+        for suffix, made in error_maps(j.truth, j.network, run.facts, j.source).items():
             write_image(
                 folder / f"{j.sample.name}{suffix}", made.array, made.axes, pixel_size=run.facts.pixel_size
             )

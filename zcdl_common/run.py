@@ -7,7 +7,7 @@ import datetime
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from zcdl_common.errors import RunError
 from zcdl_common.files import sha256, write_text
 from zcdl_common.fit import History
 from zcdl_common.network import Model, Network
-from zcdl_common.task import Facts, Sample
+from zcdl_common.task import Array, Facts, Sample
 
 COLUMNS = ("name", "file", "target", "sha256", "target_sha256", "role", "shape", "dtype", "pixel_size")
 
@@ -56,8 +56,14 @@ class Run:
         """How images become network input."""
         return self.network.scale(self.facts)
 
+    def learned_target(self, sample: Sample) -> Array:
+        """The target of a sample as the network learns it."""
+        target = self.network.task.read_target(sample, self.facts)
+        scale = self.network.target_scale
+        return target if scale is None else scale(self.facts)(target)
+
     def build(self) -> Model:
-        """The untrained network of this run."""
+        """The untrained network."""
         return self.network.build(self.config, self.facts)
 
     def load(self, which: str | None = None) -> Model:
@@ -114,8 +120,6 @@ class Run:
 
     def using(self, **values: Any) -> Run:
         """The same run with other values of parameters that do not identify it."""
-        from dataclasses import replace
-
         return replace(self, config=self.config.changed(**values))
 
 

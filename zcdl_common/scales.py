@@ -74,6 +74,18 @@ class Scaling(ABC):
         return self.apply(np.asarray(image), self.limits(image))
 
 
+def in_units(output: Array, scale: Fixed) -> Array:
+    """Network output (..., K) in the units of the targets it learned, float32.
+
+    The first channels are those of a target; any further ones are their uncertainties.
+    """
+    limits = scale.limits()
+    channels = len(limits.span)
+    rest = output[..., channels:]
+    image = output[..., :channels] * limits.span + limits.offset
+    return np.concatenate([image, rest * limits.span] if rest.size else [image], axis=-1).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Percentile(Scaling):
     """Two percentiles of an image, channel by channel, become 0 and 1; nothing is clipped.

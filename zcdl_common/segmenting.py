@@ -155,7 +155,7 @@ def _connected(mask: Array, values: Array) -> tuple[int, int]:
     return sum(int(ndimage.label(mask == v, touching)[1] == 1) for v in values), len(values)
 
 
-def scores(truth: Array, prediction: Prediction, facts: Facts) -> dict[str, float]:
+def scores(truth: Array, prediction: Prediction, facts: Facts, source: Array) -> dict[str, float]:
     """IoU, Dice, precision and recall, mean over the foreground classes and for each class."""
     from zcdl_common.metrics import segmentation
 
@@ -244,7 +244,7 @@ def outputs(prediction: Prediction, config: Any, facts: Facts) -> dict[str, Outp
     return made
 
 
-def error_maps(truth: Array, prediction: Prediction, facts: Facts) -> dict[str, Output]:
+def error_maps(truth: Array, prediction: Prediction, facts: Facts, source: Array) -> dict[str, Output]:
     """Where a mask is wrong: 0, 1 right back- and foreground, 2 falsely found, 3 missed, 4 other class."""
     found, true = prediction.main > 0, truth > 0
     errors = np.where(found, np.where(true, 1, 2), np.where(true, 3, 0))

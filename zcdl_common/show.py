@@ -92,12 +92,9 @@ def pairs(network: Network, found: Data) -> None:
     info = chosen[0].source.info()  # type: ignore[attr-defined]
     sources = [sample.source.read() for sample in chosen]
     targets = [sample.target.read() if sample.target else None for sample in chosen]
-    shaped = [
-        t[..., 0] if t is not None and t.ndim == s.ndim else t for s, t in zip(sources, targets, strict=True)
-    ]
     names = [sample.name for sample in chosen]
     draw = resolve(network.task.picture)
-    figure(plots.pairs(sources, shaped, names, draw=draw, pixel_size=info.pixel_size))
+    figure(plots.pairs(sources, targets, names, draw=draw, pixel_size=info.pixel_size))
 
 
 def measured(prepared: Prepared) -> None:
@@ -195,21 +192,16 @@ def judged(run: Run, summary: dict[str, Any]) -> None:
 
     kind = {"better": "good", "worse": "error"}.get(summary["verdict"], "warning")
     message(summary["sentence"], kind)
+    titles = {"network": "network", "classical": summary["classical"], "input": "input"}
+    known = [m for m in titles if any(methods.get(m) for methods in summary["metrics"].values())]
     rows = []
     for name, methods in summary["metrics"].items():
         if len(run.facts.classes) == 2 and name.endswith(f"_{run.facts.classes[1]}"):
             continue  # with one class of structure its scores are the means
-        row: dict[str, Any] = {"score": plots.metric_label(name)}
-        for method, title in (
-            ("network", "network"),
-            ("classical", summary["classical"]),
-            ("input", "input"),
-        ):
-            if methods.get(method):
-                row[title] = _interval(methods[method])
-        rows.append(row)
+        scored = {titles[m]: _interval(methods[m]) if methods.get(m) else "" for m in known}
+        rows.append({"score": plots.metric_label(name), **scored})
     table(rows)
-    for name in ("examples", "worst", "scores", "threshold_curve"):
+    for name in ("examples", "removed", "worst", "scores", "threshold_curve"):
         path = run.quality_control / "figures" / f"{name}.png"
         only = name == "worst" and summary["n_images"] == 1  # the example already shows it
         if path.exists() and places.in_kernel() and not only:
@@ -254,7 +246,7 @@ def _predictions(run: Run, written: Sequence[Written]) -> None:
         return
     axes = "ZYX"[-run.facts.ndim :]
     sources = [w.source.read() for w, _ in pairs if w.source]
-    results = [ImageRef((path,), axes).read()[..., 0] for _, path in pairs]
+    results = [ImageRef((path,), axes).read() for _, path in pairs]
     if len(run.facts.classes) == 2:  # one class is drawn in the colour that its annotations have
         results = [(result > 0).astype(np.int32) for result in results]
     draw = resolve(run.network.task.picture)

@@ -112,7 +112,7 @@ class Baseline(NamedTuple):
 class Task:
     """What varies with the kind of target. Strings are import paths, resolved on first use."""
 
-    name: Literal["restore", "segment", "instances", "detect", "localise", "translate"]
+    name: Literal["restore", "denoise", "segment", "instances", "detect", "localise", "translate"]
     annotations: str
     """``(sources, folder text, parameter, repaired copies) -> (Pairing, a Lazy target a pair)``."""
     target: str
@@ -120,25 +120,31 @@ class Task:
     facts: str
     """``(samples, config) -> dict`` of the task's own fields of `Facts`."""
     scores: str
-    """``(truth, Prediction, facts) -> dict`` of metric name to value, for one image."""
+    """``(truth, Prediction, facts, source) -> dict`` of metric name to value, for one image (Z)YXC."""
     baseline: str
     """``(train samples, facts, seed) -> Baseline``: the classical method, tuned."""
-    decoding: Mapping[str, Any]
-    """Settings of `Model.decode` before any were chosen; a parameter of the same name comes first."""
-    settings: str
-    """``(decode, iterable of (maps, truth) of validation images, facts) -> dict``: better settings."""
     outputs: str
     """``(prediction, config, facts) -> {suffix: Output}``: the files that a prediction becomes."""
     stream: str
     """``(prediction of a block, facts) -> Output``: the one file that is written block by block where an
     image is larger than memory."""
     error_maps: str
-    """``(truth, prediction, facts) -> {suffix: Output}``: where a prediction is wrong, as images."""
+    """``(truth, prediction, facts, source) -> {suffix: Output}``: where a prediction is wrong, as images."""
     picture: str
     """``(axes, source, target or prediction, pixel_size=None) -> None``: draws one image."""
+    error_picture: str
+    """``(axes, truth, prediction, pixel_size=None) -> caption or None``: draws where it is wrong."""
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of `Model.decode` before any were chosen; a parameter of the same name comes first."""
+    settings: str = ""
+    """``(decode, iterable of (maps, truth) of validation images, facts) -> dict``: better settings; empty
+    where there is nothing to choose."""
     files: str = ""
     """``(predictions, sources, facts, pixel_size, folder, stem) -> list of paths``: writes the files of one
     input that are no images, from a prediction and an image (Z)YXC a frame; empty where there are none."""
+    plane_scores: str = ""
+    """``(truth, prediction, facts) -> {metric: (Z,) array}``: scores of the planes of a volume; empty where
+    planes are not scored apart."""
     zoo_name: str = ""
     """The BioImage Model Zoo's word for it."""
     source_label: str = "images"

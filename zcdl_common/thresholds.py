@@ -39,7 +39,7 @@ def choose_thresholds(
     Returns
     -------
     dict
-        Also the whole curve: ``thresholds``, and the score ``ap`` at each.
+        Also the whole curve: the thresholds ``tried``, and the score ``ap`` at each.
     """
     curves: dict[float, list[Array]] = {overlap: [] for overlap in OVERLAPS}
     least = float(STEPS[0])
@@ -64,7 +64,7 @@ def choose_thresholds(
     return {
         "prob_thresh": threshold,
         "nms_thresh": overlap,
-        "thresholds": STEPS[tried].tolist(),
+        "tried": STEPS[tried].tolist(),
         "ap": scores.tolist(),
     }
 

@@ -24,7 +24,7 @@ def ready(run: Run, samples: Sequence[Sample], memory: Memory) -> tuple[Sample, 
     return prepare(
         samples,
         lambda sample: run.scaling(sample.source.read()),
-        lambda sample: run.network.task.read_target(sample, run.facts),
+        run.learned_target,
         memory,
     )
 
@@ -95,7 +95,7 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
                 config.schedule,
                 config.learning_rate or 0.0,
                 budget_minutes=config.time_budget_minutes,
-                monitor=run.network.best,
+                monitor=run.network.progress or run.network.best,
             ),
             seed=config.seed,
             history=history,
@@ -129,7 +129,8 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
 def _stops(run: Run) -> list[Listener]:
     stops: list[Listener] = []
     if run.config.early_stop_epochs:
-        stops.append(listeners.EarlyStop(run.network.best, run.config.early_stop_epochs))
+        watched = run.network.progress or run.network.best
+        stops.append(listeners.EarlyStop(watched, run.config.early_stop_epochs))
     if run.config.time_budget_minutes:
         stops.append(listeners.Budget(run.config.time_budget_minutes))
     return stops

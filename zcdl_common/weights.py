@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from zcdl_common import model_folders, networks
 from zcdl_common.config import Config
 from zcdl_common.errors import RunError
 from zcdl_common.network import Model
 from zcdl_common.task import Array, resolve
+
+KINDS = {"torch": ("pytorch_state_dict", "_torch"), "tensorflow": ("keras_hdf5", "_keras")}
+"""Weight format of the zoo that a backend trains on, and the module that reads it."""
 
 
 def start(model: Model, config: Config) -> list[str]:
@@ -44,14 +48,21 @@ def read(config: Config) -> Mapping[str, Array]:
         from zcdl_common.run import open_run
 
         return open_run(folder).load(config.weights).state()
+    there = model_folders.find(config.start_from)
+    if there is not None:
+        return {
+            f"module/net/{key}": value
+            for key, value in resolve("zcdl_common.models._keras:read_arrays")(there.weights).items()
+        }
     from zcdl_common.export.read import open_package
 
     package = open_package(config.start_from, allow_code=config.allow_code)
-    if "pytorch_state_dict" not in package.files:
+    backend = networks.get(config.network).backend
+    wanted, module = KINDS[backend]
+    if wanted not in package.files:
         raise RunError(
-            f"The package {config.start_from} holds {', '.join(package.files)} and no "
-            "pytorch_state_dict, so it cannot be trained further here. Choose a package with PyTorch "
-            "weights, or train from scratch."
+            f"The package {config.start_from} holds {', '.join(package.files)} and no {wanted}, so it cannot "
+            f"be trained further here. Choose a package with weights for {backend}, or train from scratch."
         )
-    arrays = resolve("zcdl_common.models._torch:read_arrays")(package.files["pytorch_state_dict"])
+    arrays = resolve(f"zcdl_common.models.{module}:read_arrays")(package.files[wanted])
     return {f"module/net/{key}": value for key, value in arrays.items()}

@@ -5,7 +5,7 @@
 #
 # **What it does.** A U-Net looks at an image and says for every pixel whether it belongs to the background or to one of the structures that you have outlined in example images: nuclei, membranes, mitochondria, tissue layers. It works on single images (2D) and on stacks (3D), with any number of channels.
 #
-# **What it cannot do.** It does not tell one nucleus from the next where they touch; StarDist is made for that (its notebook is planned). It knows only what your examples show: on images from another microscope, stain or tissue it may fail without a warning, so judge it on such images before you rely on it.
+# **What it cannot do.** It does not tell one nucleus from the next where they touch; StarDist is made for that, in a notebook of its own. It knows only what your examples show: on images from another microscope, stain or tissue it may fail without a warning, so judge it on such images before you rely on it.
 #
 # **When to choose it.** Try a threshold first. If a threshold does the job, you do not need a network: section 6 tells you whether the network is better on *your* images.
 #

@@ -1,6 +1,68 @@
 """Tiny trainings, one a network: real code on simulated images, a few seconds each."""
 
 CASES = {
+    "care": {
+        "2d": {
+            "dataset": "sim_restore_2d",
+            "patch_size": (32, 32),
+            "depth": 1,
+            "filters": 8,
+            "batch_size": 4,
+            "patches_per_image": 4,
+            "loss": "laplace",
+            "scale": 0.1,
+        },
+        "3d": {
+            "dataset": "sim_restore_3d",
+            "patch_size": (8, 16, 16),
+            "depth": 1,
+            "filters": 4,
+            "batch_size": 2,
+            "patches_per_image": 2,
+        },
+    },
+    "noise2void": {
+        "2d": {
+            "dataset": "sim_noise2void_2d",
+            "patch_size": (32, 32),
+            "n2v2": True,
+            "structured_noise": "x",
+            "masked_share": 0.02,
+            "filters": 8,
+            "batch_size": 4,
+            "patches_per_image": 4,
+        },
+        "3d": {
+            "dataset": "sim_noise2void_3d",
+            "patch_size": (8, 16, 16),
+            "masked_share": 0.02,
+            "depth": 1,
+            "filters": 4,
+            "batch_size": 2,
+            "patches_per_image": 2,
+        },
+    },
+    "stardist": {
+        "2d": {
+            "dataset": "sim_instances_2d",
+            "patch_size": (64, 64),
+            "depth": 1,
+            "filters": 8,
+            "n_rays": 8,
+            "batch_size": 4,
+            "patches_per_image": 4,
+            "elastic": 2.0,
+        },
+        "3d": {
+            "dataset": "sim_instances_3d",
+            "patch_size": (8, 32, 32),
+            "depth": 1,
+            "filters": 4,
+            "n_rays": 8,
+            "batch_size": 2,
+            "patches_per_image": 2,
+        },
+    },
     "unet": {
         "2d": {
             "dataset": "sim_segment_2d",

@@ -6,7 +6,9 @@ import pytest
 from zcdl_common.advice import next_steps
 
 
-def advise(val, loss=None, scores=(0.8, 0.8, 0.8, 0.8, 0.8, 0.8), verdict="better", rate=1e-3, limit=None):
+def advise(
+    val, loss=None, scores=(0.8, 0.8, 0.8, 0.8, 0.8, 0.8), verdict="better", rate=1e-3, limit=None, **columns
+):
     loss = loss or val
     history = [{"loss": a, "val_loss": b, "learning_rate": rate} for a, b in zip(loss, val, strict=True)]
     run = SimpleNamespace(
@@ -15,7 +17,7 @@ def advise(val, loss=None, scores=(0.8, 0.8, 0.8, 0.8, 0.8, 0.8), verdict="bette
         network=SimpleNamespace(primary="iou", best=SimpleNamespace(key="val_loss", mode="min")),
         config=SimpleNamespace(epochs=100 if limit else len(val), time_budget_minutes=limit),
     )
-    table = pd.DataFrame({"image": [f"im{i}" for i in range(len(scores))], "iou": scores})
+    table = pd.DataFrame({"image": [f"im{i}" for i in range(len(scores))], "iou": scores, **columns})
     summary = {"n_images": len(scores), "verdict": verdict, "classical": "Otsu", "primary": "iou"}
     return next_steps(run, table, summary)
 
@@ -50,6 +52,14 @@ def test_nothing_is_said_without_evidence():
 def test_evidence_becomes_a_sentence(found, words):
     assert len(found) == 1
     assert all(word in found[0] for word in words)
+
+
+def test_structure_that_the_input_does_not_support_is_named_with_its_map():
+    assert advise(FLAT, unsupported_percent=[0.0, 0.1, 0.2, 0.3, 0.0, 0.4]) == []
+    (one,) = advise(FLAT, unsupported_percent=[0.0, 0.1, 4.2, 0.3, 0.0, 0.0])
+    assert "im2 shows" in one and "4.2 %" in one and "maps/im2_unsupported.tif" in one
+    (two,) = advise(FLAT, unsupported_percent=[0.0, 1.0, 4.2, 0.3, 0.0, float("nan")])
+    assert "im2 (the strongest case of 2 images)" in two
 
 
 def test_three_sentences_at_most():

@@ -23,7 +23,18 @@ sys.path.insert(0, str(ROOT / "tools"))
 from check_colab import differences, pins  # noqa: E402
 
 # Read at run time where a user has it; never a dependency (DESIGN: vendor formats).
-OPTIONAL = {"bioio", "google", "torch", "tensorflow", "tf_keras", "keras", "n2v"}
+OPTIONAL = {
+    "bioio",
+    "google",
+    "torch",
+    "tensorflow",
+    "tf_keras",
+    "keras",
+    "n2v",
+    "csbdeep",
+    "h5py",
+    "tf2onnx",
+}
 
 
 def lock(name: str) -> dict[str, str]:

@@ -1,13 +1,14 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 
-from zcdl_common import qc, session
+from zcdl_common import networks, qc, session
 from zcdl_common.errors import RunError
-from zcdl_common.task import Baseline, Prediction
+from zcdl_common.task import Baseline, Facts, Prediction, Sample
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,30 @@ def test_error_maps_say_where_the_mask_is_wrong(judged):
         errors = tifffile.imread(run.quality_control / "maps" / f"cell_{i}_errors.tif")
         counts = np.bincount(errors.ravel(), minlength=4)
         assert counts[1] / counts[1:4].sum() == pytest.approx(table.loc[f"cell_{i}", "iou"])
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_planes_of_volumes_are_scored_by_method(tmp_path, channels):
+    """With other channels than the truth, the input is no attempt at it."""
+    rng = np.random.default_rng(0)
+    truth = rng.random((3, 16, 16, 1))
+    source = rng.random((3, 16, 16, channels))
+    run = SimpleNamespace(
+        network=networks.get("care"), facts=Facts(3, ("c",), (), "uint8"), quality_control=tmp_path
+    )
+    judged = [
+        qc.Judged(Sample(name, name, None), source, truth, Prediction(truth * 2), Prediction(truth**2))
+        for name in "ab"
+    ]
+    qc.save_planes(run, judged)
+    table = pd.read_csv(tmp_path / "slices.csv")
+    assert table.columns.tolist() == ["image", "method", "z", "psnr", "ssim", "nrmse", "pearson_r"]
+    methods = ["network", "classical", "input"][: 4 - channels]
+    assert table["method"].unique().tolist() == methods
+    assert len(table) == 2 * len(methods) * 3 and table["z"].max() == 2
+    scores = table.groupby("method")["pearson_r"].mean()
+    assert scores["network"] == pytest.approx(1) and scores["classical"] < 0.99
+    assert (tmp_path / "figures" / "scores_by_plane.png").stat().st_size > 0
 
 
 def test_without_test_images_nothing_is_judged(images_2d, make, tmp_path):

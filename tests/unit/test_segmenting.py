@@ -112,5 +112,5 @@ def test_masks_are_written_in_the_values_of_the_training_masks():
 
 def test_errors_are_told_apart():
     truth, found = np.array([[0, 1, 0, 1, 1]]), Prediction(np.array([[0, 1, 1, 0, 2]]))
-    made = segmenting.error_maps(truth, found, FACTS)["_errors"]
+    made = segmenting.error_maps(truth, found, FACTS, np.zeros((*truth.shape, 1)))["_errors"]
     assert made.array.tolist() == [[0, 1, 2, 3, 4]]

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from zcdl_common.doctor import alignment, duplicates, intensities, labels, objects, shapes
 from zcdl_common.doctor.findings import Finding, Report, size_text
-from zcdl_common.doctor.reading import MASKED, Look, look_at, unreadable
+from zcdl_common.doctor.reading import ALONE, MASKED, Look, look_at, unreadable
 from zcdl_common.task import Sample, Task
 
 MOST_READ = 200
 """Images that are read whole; of larger sets every n-th one, and the headers of the others."""
-TARGET_WORDS = {"segment": "mask", "instances": "label image", "restore": "clean image"}
+TARGET_WORDS = {
+    "segment": "mask",
+    "instances": "label image",
+    "restore": "clean image",
+    "denoise": "clean image",
+}
 _SHARED_SCALE = ("noise2void", "cyclegan", "deepstorm")
 
 
@@ -99,6 +105,8 @@ def _file_names(samples: Sequence[Sample]) -> list[str]:
 
 
 def _partners(looks: Sequence[Look], unmatched: Any, task: str, word: str) -> Iterator[Finding]:
+    if task in ALONE:
+        return
     pairings = [unmatched] if hasattr(unmatched, "without_target") else list(unmatched or ())
     bare = [look.file for look in looks if look.sample.target is None]
     if len(bare) == len(looks) and task not in (*MASKED, "detect"):
@@ -124,6 +132,8 @@ def _set(
         [look.file for look in looks if look.constant], sum(look.read for look in looks)
     )
     prints = [p for look in looks for p in look.prints]
+    if task in ALONE:  # a test image may be learned from, and frames of a movie differ in their noise
+        prints = [replace(p, thumbnail=None) for p in prints if not p.test]
     yield from duplicates.check_duplicates(prints, separate_test=any(look.test for look in looks))
 
 

@@ -125,7 +125,7 @@ def _numbered(masks: Mapping[str, Mask]) -> Iterator[Finding]:
             numbered,
             "each object has its own number; they will be used as one class.",
             "If the numbers are classes, set masks_are to classes. If you want separate objects, "
-            "StarDist is made for it (its notebook is planned).",
+            "StarDist is made for it: open its notebook.",
         )
 
 

@@ -14,8 +14,10 @@ from zcdl_common.task import Array, Lazy, Sample
 
 MASKED = ("segment", "instances")
 """Tasks whose target is a mask."""
-IMAGED = ("restore", "translate")
+IMAGED = ("restore", "denoise", "translate")
 """Tasks whose target is an image."""
+ALONE = ("denoise",)
+"""Tasks that learn from the images alone, also from the very ones they are used on."""
 _SEEN = 2048
 
 

@@ -11,7 +11,15 @@ import numpy as np
 from zcdl_common.doctor.findings import Finding, counted, size_text
 from zcdl_common.task import Array
 
-FEW = {"segment": 5, "instances": 5, "restore": 5, "translate": 10, "detect": 20, "localise": 1}
+FEW = {
+    "segment": 5,
+    "instances": 5,
+    "restore": 5,
+    "denoise": 1,
+    "translate": 10,
+    "detect": 20,
+    "localise": 1,
+}
 """Training images below which a network of that task seldom learns enough to carry over to others."""
 
 

@@ -20,8 +20,9 @@ from zcdl_common.export.info import Output, PackageInfo, clean_name, clean_nickn
 from zcdl_common.export.package import Package, build
 from zcdl_common.export.words import describe, documentation, training_details
 from zcdl_common.files import replacing
-from zcdl_common.network import Model
+from zcdl_common.network import Model, Packed
 from zcdl_common.run import Run
+from zcdl_common.scales import in_units
 from zcdl_common.task import Array
 
 CARRIED = {"config.yaml": "zcdl_config.yaml", "plan.yaml": "zcdl_plan.yaml"}
@@ -30,6 +31,8 @@ PATHS = """
     source target test_source test_target repaired results predict_source model start_from
 """.split()  # noqa: SIM905
 SETTINGS = "zcdl_settings.json"
+TRAINED = {"torch": "weights.pt", "tensorflow": "weights.h5"}
+"""File of a package that a backend trains on."""
 LARGEST_TEST = {2: 512, 3: 128}
 """Side of the test image (pixels): enough to be real, small enough to be tested in seconds."""
 
@@ -64,12 +67,16 @@ def export_run(run: Run, data: Data, say: Callable[[str], None] = print) -> Expo
         folder = Path(temporary)
         say("converting the weights ...")
         weights = model.weights(folder, scaled[None])
-        outputs = model.forward(scaled[None])
-        info = package_info(run, model, folder)
+        packed = packed_of(run, model, folder)
+        outputs = list(packed.forward(scaled[None]))
+        if run.network.target_scale is not None:
+            outputs = [in_units(output, run.network.target_scale(run.facts)) for output in outputs]
+        info = package_info(run, model, folder, packed)
         say("writing and testing the package ...")
         target = run.folder / "export" / f"{info.nickname}.zip"
-        first = [np.moveaxis(output, -1, 1) for output in outputs]
-        made: Package = build(info, weights, np.moveaxis(raw[None].astype(np.float32), -1, 1), first, target)
+        place = 1 if info.channel_axis == "first" else -1
+        test_input, *outputs = (np.moveaxis(array, -1, place) for array in (raw[None], *outputs))
+        made: Package = build(info, weights, test_input.astype(np.float32), outputs, target)
     rows = [
         {"format": c.format, "passed": c.passed, "may differ by": c.tolerance, "seconds": round(c.seconds, 1)}
         for c in made.checks
@@ -92,9 +99,16 @@ def test_image(image: Array, model: Model, ndim: int) -> Array:
     return centre(np.pad(image, [*short, (0, 0)], mode="symmetric"), sides)
 
 
-def package_info(run: Run, model: Model, folder: Path) -> PackageInfo:
+def packed_of(run: Run, model: Model, folder: Path) -> Packed:
+    """What the package holds of the model: what the model itself says, else its own maps."""
+    own = getattr(model, "packed", None)
+    return Packed(model.maps, model.forward) if own is None else own(folder, run.settings())
+
+
+def package_info(run: Run, model: Model, folder: Path, packed: Packed | None = None) -> PackageInfo:
     """What the package says about the run; carried files are copied into `folder`."""
     facts, network = run.facts, run.network
+    packed = packed or packed_of(run, model, folder)
     attachments = [folder / name for name in CARRIED.values()]
     # where the images lie on somebody's computer is nobody else's business
     run.config.changed(**dict.fromkeys(PATHS, "")).write(attachments[0])
@@ -107,8 +121,9 @@ def package_info(run: Run, model: Model, folder: Path) -> PackageInfo:
         attachments.append(Path(shutil.copyfile(metrics, folder / "quality_control.csv")))
     outputs = tuple(
         Output(m.name, m.channels, model.geometry.halo, range=m.range, description=m.meaning)
-        for m in model.maps
+        for m in packed.maps
     )
+    attachments += packed.attachments
     dois = (*network.cite, citations.ZEROCOST)
     return PackageInfo(
         name=clean_name(f"{network.title} {run.name}"),
@@ -116,6 +131,7 @@ def package_info(run: Run, model: Model, folder: Path) -> PackageInfo:
         description=describe(run),
         documentation=documentation(run),
         channels=facts.channels,
+        channel_axis="first" if network.backend == "torch" else "last",
         step=model.geometry.multiple,
         outputs=outputs,
         preprocessing=tuple(run.scaling.zoo(facts.ndim)),
@@ -123,9 +139,15 @@ def package_info(run: Run, model: Model, folder: Path) -> PackageInfo:
         authors=run.config.authors or (),
         licence=run.config.model_licence,
         cite=tuple((citations.CITATIONS[doi], doi) for doi in dois),
-        tags=(network.name, network.task.name, f"{facts.ndim}d", "pytorch", "zcdl"),
+        tags=(
+            network.name,
+            network.task.name,
+            f"{facts.ndim}d",
+            "pytorch" if network.backend == "torch" else network.backend,
+            "zcdl",
+        ),
         details=training_details(run, model),
-        extra={"zcdl_common": {"network": network.name, "decoding": _decoding(run)}},
+        extra={"zcdl_common": {"network": network.name, "decoding": _decoding(run)}, **packed.config},
         attachments=tuple(attachments),
     )
 
@@ -150,15 +172,16 @@ def as_run(package: Path, results: Path) -> Path:
         )
     with zipfile.ZipFile(package) as archive:
         names = set(archive.namelist())
-        if not set(CARRIED.values()) <= names or "weights.pt" not in names:
+        trained = next((name for name in TRAINED.values() if name in names), "")
+        if not set(CARRIED.values()) <= names or not trained:
             raise ExportError(
                 f"{package.name} was not exported by these notebooks, so section 7 cannot use it. Open it "
                 "in Fiji (deepImageJ) or with bioimageio.core, or train from it: name it under 'start from' "
                 "in section 4."
             )
-        weights = archive.read("weights.pt")
+        weights, ending = archive.read(trained), Path(trained).suffix
         for folder in (results / f"{package.stem}{end}" for end in ("", *(f"_{n}" for n in range(2, 1000)))):
-            there = folder / "weights" / "best.pt"
+            there = folder / "weights" / f"best{ending}"
             if there.exists() and there.read_bytes() == weights:
                 return folder
             if not folder.exists():
@@ -166,7 +189,7 @@ def as_run(package: Path, results: Path) -> Path:
         # the package holds one set of weights, whichever of the two was exported
         wanted = [
             ("zcdl_plan.yaml", "plan.yaml"),
-            *(("weights.pt", f"weights/{w}.pt") for w in ("last", "best")),
+            *((trained, f"weights/{w}{ending}") for w in ("last", "best")),
         ]
         wanted += [(SETTINGS, "quality_control/settings.json")] if SETTINGS in names else []
         for name, place in [*wanted, ("zcdl_config.yaml", "config.yaml")]:

@@ -41,6 +41,15 @@ def where_it_opens(info: PackageInfo, formats: Sequence[str], file: str = "") ->
                 values + mac,
             )
         )
+    if "stardist" in info.extra and len(info.step) == 2:
+        rows.append(
+            Row(
+                "Fiji with the StarDist plugin",
+                f"tf_saved_model.zip inside {file}",
+                "Plugins > StarDist > StarDist 2D; Neural Network: Model (.zip) from File",
+                _stardist(info),
+            )
+        )
     if single and {"pytorch_state_dict", "torchscript", "onnx"} & set(formats):
         rows.append(
             Row(
@@ -83,6 +92,18 @@ def table(rows: Sequence[Row]) -> str:
     """The rows as Markdown."""
     lines = ["| program | file | where | values |", "|---|---|---|---|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def _stardist(info: PackageInfo) -> str:
+    """What to type into Fiji's own plugin."""
+    scaling, cuts = info.preprocessing[0]["kwargs"], info.extra["stardist"]["thresholds"]
+    values = (
+        f"Percentile low {scaling['min_percentile']:g}, high {scaling['max_percentile']:g}",
+        f"Probability/Score Threshold {cuts['prob']:.2f}",
+        f"Overlap Threshold {cuts['nms']:.2f}",
+        _pixel_size(info),
+    )
+    return "; ".join(filter(None, values))
 
 
 def _channels(info: PackageInfo) -> str:

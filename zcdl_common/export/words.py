@@ -47,8 +47,9 @@ def _validation(run: Run) -> str:
     summary = summary_of(run)
     if not summary:
         return "Quality control was not run before this export."
+    seen = "learned from, without a target" if summary.get("learned_from") else "never saw"
     lines = [
-        f"Mean over {summary['n_images']} test images that the network never saw:",
+        f"Mean over {summary['n_images']} images that the network {seen}:",
         "",
         f"| score | network | {summary['classical']} |",
         "|---|---|---|",
@@ -57,7 +58,8 @@ def _validation(run: Run) -> str:
         network, classical = values["network"]["mean"], values["classical"]["mean"]
         if network is not None and classical is not None:
             lines.append(f"| {name} | {network:.3f} | {classical:.3f} |")
-    return "\n".join([*lines, "", summary["sentence"], "", f"Threshold: {summary['threshold']:.2f}."])
+    threshold = f" Threshold: {summary['threshold']:.2f}." if summary.get("threshold") else ""
+    return "\n".join([*lines, "", summary["sentence"] + threshold])
 
 
 def training_details(run: Run, model: Model) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def training_details(run: Run, model: Model) -> dict[str, Any]:
         "learning_rate_schedule": config.schedule,
         "loss_function": getattr(config, "loss", None),
         "loss_function_kwargs": {"class_weights": list(getattr(config, "class_weights", None) or ())},
-        "optimizer": getattr(config, "optimiser", None),
+        "optimizer": getattr(config, "optimiser", "adam"),
         "optimizer_kwargs": {"weight_decay": getattr(config, "weight_decay", 0.0)},
         "regularization": f"dropout {getattr(config, 'dropout', 0.0):g}; augmentation: {config.augment}",
         "training_duration": seconds / 3600,

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from zcdl_common import segmenting
-from zcdl_common.augment import Augmentation, augment
+from zcdl_common.augment import augment
 from zcdl_common.models import _torch
 from zcdl_common.models.nets import unet as nets
 from zcdl_common.network import Geometry, Map, WeightsFiles, Which
@@ -57,16 +57,7 @@ class UNetModel:
         self.scaler = torch.amp.GradScaler() if self.arithmetic == "float16" else None
         self.part = config.batch_size
         """Patches that go through the network at once."""
-        self.changes = Augmentation(
-            flips=config.flips,
-            rotations=config.rotations,
-            scale=config.scale,
-            shear=config.shear,
-            elastic=config.elastic,
-            intensity=config.intensity,
-            noise=config.noise,
-            blur=config.blur,
-        )
+        self.changes = config.augmentation()
         self.frozen = {
             "nothing": [],
             "encoder": [self.net.encoder],

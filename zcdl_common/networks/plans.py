@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zcdl_common.config import Config
+from zcdl_common.errors import ConfigError
 from zcdl_common.network import Plan
 from zcdl_common.task import Facts
 
@@ -52,3 +53,53 @@ def patch_within(
 ) -> tuple[int, ...]:
     """The patch nearest to `wanted` that fits `largest` and is a multiple of `multiple`."""
     return tuple(max(m, min(w, side) // m * m) for w, side, m in zip(wanted, largest, multiple, strict=True))
+
+
+def size_text(size: tuple[int, ...]) -> str:
+    """``(512, 512)`` as people write it."""
+    return " x ".join(map(str, size))
+
+
+def plan_patch(
+    config: Config, facts: Facts, wanted: tuple[int, ...], multiple: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The patch of the config, or the one nearest to `wanted` that images and network allow.
+
+    Raises
+    ------
+    ConfigError
+        The patch of the config has another dimension than the images.
+    """
+    given = config.patch_size
+    if given is not None and len(given) != facts.ndim:
+        raise ConfigError(
+            f"patch_size = {size_text(given)}: the images have {facts.ndim} dimensions "
+            f"({'ZYX' if facts.ndim == 3 else 'YX'}), so {facts.ndim} numbers are needed."
+        )
+    # one image is divided into strips, and a gap of one patch lies between them
+    limit = tuple(min(s, facts.extra.get("gap", s)) for s in smallest(facts))
+    return given or patch_within(wanted, limit, multiple)
+
+
+def check_patch(config: Config, facts: Facts, multiple: tuple[int, ...]) -> None:
+    """Refuse a patch that does not fit the network or the images.
+
+    Raises
+    ------
+    ConfigError
+        Its sides are no multiples of `multiple`, or larger than the smallest training image.
+    """
+    patch = config.patch_size
+    assert patch is not None
+    if any(p % m for p, m in zip(patch, multiple, strict=True)):
+        fitting = tuple(max(m, p // m * m) for p, m in zip(patch, multiple, strict=True))
+        raise ConfigError(
+            f"patch_size = {size_text(patch)}: the network halves the image several times, so the sides must "
+            f"be multiples of {size_text(multiple)}. Try {size_text(fitting)}."
+        )
+    sides = smallest(facts)
+    if any(p > max(s, m) for p, s, m in zip(patch, sides, multiple, strict=True)):
+        raise ConfigError(
+            f"patch_size = {size_text(patch)} is larger than the smallest training image, "
+            f"{size_text(sides)}. Try {size_text(patch_within(patch, sides, multiple))}."
+        )

@@ -2,6 +2,65 @@
 
 from zcdl_common.task import Task
 
+RESTORE = Task(
+    name="restore",
+    annotations="zcdl_common.restoring:open_images",
+    target="zcdl_common.restoring:clean_image",
+    facts="zcdl_common.restoring:image_facts",
+    scores="zcdl_common.restoring:scores",
+    baseline="zcdl_common.restoring:baseline",
+    outputs="zcdl_common.restoring:outputs",
+    stream="zcdl_common.restoring:image_output",
+    error_maps="zcdl_common.restoring:error_maps",
+    picture="zcdl_common.plots:draw_restoration",
+    error_picture="zcdl_common.plots:draw_difference",
+    plane_scores="zcdl_common.restoring:plane_scores",
+    zoo_name="image-restoration",
+    source_label="noisy images",
+    target_label="clean images",
+    input_is_prediction=True,
+)
+
+INSTANCES = Task(
+    name="instances",
+    annotations="zcdl_common.masks:open_masks",
+    target="zcdl_common.labelling:label_image",
+    facts="zcdl_common.labelling:label_facts",
+    scores="zcdl_common.labelling:scores",
+    baseline="zcdl_common.labelling:baseline",
+    outputs="zcdl_common.labelling:outputs",
+    files="zcdl_common.labelling:files",
+    stream="zcdl_common.labelling:label_output",
+    error_maps="zcdl_common.labelling:error_maps",
+    picture="zcdl_common.plots:draw_instances",
+    error_picture="zcdl_common.plots:draw_instance_errors",
+    decoding={"prob_thresh": 0.5, "nms_thresh": 0.4},
+    settings="zcdl_common.thresholds:choose_thresholds",
+    zoo_name="instance-segmentation",
+    source_label="images",
+    target_label="label images",
+)
+
+DENOISE = Task(
+    name="denoise",
+    annotations="zcdl_common.restoring:open_images",
+    target="zcdl_common.restoring:clean_image",
+    facts="zcdl_common.denoising:noise_facts",
+    scores="zcdl_common.denoising:scores",
+    baseline="zcdl_common.denoising:baseline",
+    outputs="zcdl_common.restoring:outputs",
+    stream="zcdl_common.restoring:image_output",
+    error_maps="zcdl_common.denoising:error_maps",
+    picture="zcdl_common.plots:draw_restoration",
+    error_picture="zcdl_common.plots:draw_difference",
+    plane_scores="zcdl_common.restoring:plane_scores",
+    zoo_name="image-restoration",
+    source_label="noisy images",
+    target_label="clean images",
+    needs_target=False,
+    input_is_prediction=True,
+)
+
 SEGMENT = Task(
     name="segment",
     annotations="zcdl_common.masks:open_masks",
@@ -15,6 +74,7 @@ SEGMENT = Task(
     decoding={"threshold": 0.5},
     settings="zcdl_common.segmenting:choose_threshold",
     picture="zcdl_common.plots:draw_segmentation",
+    error_picture="zcdl_common.plots:draw_errors",
     zoo_name="semantic-segmentation",
     source_label="images",
     target_label="masks",

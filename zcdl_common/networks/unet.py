@@ -5,17 +5,25 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Literal
 
-from zcdl_common.config import Config
 from zcdl_common.errors import ConfigError
 from zcdl_common.network import Best, Network, Plan
-from zcdl_common.networks.plans import fill, multiples, patch_within, poolings, smallest
+from zcdl_common.networks.augmented import GeometryConfig
+from zcdl_common.networks.plans import (
+    check_patch,
+    fill,
+    multiples,
+    plan_patch,
+    poolings,
+    size_text,
+    smallest,
+)
 from zcdl_common.networks.tasks import SEGMENT
 from zcdl_common.parameter import FloatTuple, setting
 from zcdl_common.scales import Percentile
 from zcdl_common.task import Facts
 
 
-class UNetConfig(Config):
+class UNetConfig(GeometryConfig):
     """Parameters of the U-Net notebook."""
 
     network: ClassVar[str] = "unet"
@@ -49,20 +57,6 @@ class UNetConfig(Config):
     weight_decay: float = setting(0.0, section="settings", label="weight decay", more=True, ge=0.0, le=1.0)
     """Pulls weights towards zero, against overfitting."""
 
-    flips: bool = setting(True, section="augmentation", label="flips")
-    """Mirror the patches."""
-    rotations: Literal["none", "quarter turns", "any angle"] = setting(
-        "quarter turns", section="augmentation", label="rotations"
-    )
-    """Turn the patches in the image plane."""
-    scale: float = setting(0.1, section="augmentation", label="size change", ge=0.0, le=0.5)
-    """Enlarge or shrink by up to this share."""
-    shear: float = setting(0.0, section="augmentation", label="shear (degrees)", ge=0.0, le=45.0)
-    """Slant the patches by up to so many degrees."""
-    elastic: float = setting(
-        0.0, section="augmentation", label="elastic deformation (pixels)", ge=0.0, le=50.0
-    )
-    """Bend the patches by about so many pixels."""
     intensity: float = setting(0.2, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
     """Change brightness and contrast by up to this share."""
     noise: float = setting(0.05, section="augmentation", label="noise", ge=0.0, le=1.0)
@@ -103,7 +97,7 @@ def plan(config: UNetConfig, facts: Facts) -> Plan:
     ConfigError
         The patch does not fit the network or the images.
     """
-    _check_numbers(config, facts)
+    _check_weights(config, facts)
     gpu = facts.device == "gpu"
     sides = smallest(facts)
     limit = tuple(min(s, facts.extra.get("gap", s)) for s in sides)
@@ -115,8 +109,8 @@ def plan(config: UNetConfig, facts: Facts) -> Plan:
     depth = config.depth or max(1, min(4 if gpu else 3, int(math.log2(max(seen, 16) / 8))))
     pools = (*levels(config, facts, depth), shrink)
     wanted = tuple(w * f for w, f in zip(wanted, shrink, strict=True))
-    patch = patch_within(config.patch_size or wanted, limit, multiples(pools))
-    size = math.prod(config.patch_size or patch)
+    patch = plan_patch(config, facts, wanted, multiples(pools))
+    size = math.prod(patch)
     batch = config.batch_size or max(2, min(16, (2**18 if gpu else 2**16) * math.prod(shrink) // size))
     per_image = max(1, round(math.prod(map(float, sides)) / size))
     n_train = max(1, facts.counts.get("train", 1))
@@ -143,7 +137,7 @@ def plan(config: UNetConfig, facts: Facts) -> Plan:
             ),
         },
     )
-    _check_fit(planned.config, facts, pools)
+    check_patch(planned.config, facts, multiples(pools))
     return planned
 
 
@@ -160,11 +154,6 @@ def class_weights(facts: Facts, loss: str) -> tuple[float, ...]:
     return tuple(round(w * len(raw) / sum(raw), 3) for w in raw)
 
 
-def size_text(size: tuple[int, ...]) -> str:
-    """``(512, 512)`` as people write it."""
-    return " x ".join(map(str, size))
-
-
 def _patch_reason(patch: tuple[int, ...], facts: Facts) -> str:
     if "gap" in facts.extra:
         return "one image is divided into strips with a gap of one patch between them"
@@ -176,14 +165,9 @@ def _patch_reason(patch: tuple[int, ...], facts: Facts) -> str:
     )
 
 
-def _check_numbers(config: UNetConfig, facts: Facts) -> None:
-    """Refuse lists that do not fit the dimensions or classes of the images."""
-    patch, weights = config.patch_size, config.class_weights
-    if patch is not None and len(patch) != facts.ndim:
-        raise ConfigError(
-            f"patch_size = {size_text(patch)}: the images have {facts.ndim} dimensions "
-            f"({'ZYX' if facts.ndim == 3 else 'YX'}), so {facts.ndim} numbers are needed."
-        )
+def _check_weights(config: UNetConfig, facts: Facts) -> None:
+    """Refuse class weights that do not fit the classes."""
+    weights = config.class_weights
     if weights is None:
         return
     if len(weights) != len(facts.classes) or min(weights) < 0 or sum(weights) == 0:
@@ -191,24 +175,6 @@ def _check_numbers(config: UNetConfig, facts: Facts) -> None:
             f"class_weights = {', '.join(f'{w:g}' for w in weights)}: the masks have {len(facts.classes)} "
             f"classes ({', '.join(map(str, facts.classes))}), and each needs a weight of 0 or more, "
             "background first. Leave it empty for weights from how rare the classes are."
-        )
-
-
-def _check_fit(config: Config, facts: Facts, pools: tuple[tuple[int, ...], ...]) -> None:
-    patch, multiple = config.patch_size, multiples(pools)
-    assert patch is not None
-    if any(p % m for p, m in zip(patch, multiple, strict=True)):
-        fitting = tuple(max(m, p // m * m) for p, m in zip(patch, multiple, strict=True))
-        raise ConfigError(
-            f"patch_size = {size_text(patch)}: the network shrinks the image by these factors, so the sides "
-            f"must be multiples of {size_text(multiple)}. Try {size_text(fitting)}."
-        )
-    sides = smallest(facts)
-    if any(p > max(s, m) for p, s, m in zip(patch, sides, multiple, strict=True)):
-        fitting = patch_within(patch, sides, multiple)
-        raise ConfigError(
-            f"patch_size = {size_text(patch)} is larger than the smallest training image, "
-            f"{size_text(sides)}. Try {size_text(fitting)}."
         )
 
 

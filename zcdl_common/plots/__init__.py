@@ -5,14 +5,19 @@ from zcdl_common.plots.curves import best_epoch, live, losses, threshold_curve
 from zcdl_common.plots.galleries import Example, examples, pairs, patches, worst
 from zcdl_common.plots.instances import draw_instance_errors, draw_instances
 from zcdl_common.plots.labels import metric_label
-from zcdl_common.plots.segmentation import draw_segmentation
+from zcdl_common.plots.residuals import removed
+from zcdl_common.plots.restoration import draw_difference, draw_restoration, planes
+from zcdl_common.plots.segmentation import draw_errors, draw_segmentation
 from zcdl_common.plots.style import png, save
 
 __all__ = [
     "Example",
     "best_epoch",
+    "draw_difference",
+    "draw_errors",
     "draw_instance_errors",
     "draw_instances",
+    "draw_restoration",
     "draw_segmentation",
     "examples",
     "live",
@@ -20,7 +25,9 @@ __all__ = [
     "metric_label",
     "pairs",
     "patches",
+    "planes",
     "png",
+    "removed",
     "save",
     "scores",
     "threshold_curve",

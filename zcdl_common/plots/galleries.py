@@ -159,7 +159,7 @@ def examples(
                 if score is not None and result is not None:
                     name_below(panels[kind], f"{metric_label(metric)} {score:.3f}")
         if "errors" in panels:
-            _draw_or_blank(panels["errors"], draw_error, row.truth, row.network, pixel_size)
+            notes.append(_draw_or_blank(panels["errors"], draw_error, row.truth, row.network, pixel_size))
     for axes, title in zip(grid[0], titles.values(), strict=True):
         name_panel(axes, title, bold=True)
     _name_rows(grid, [style.shorten(row.name, 26) for row in rows])
@@ -210,24 +210,25 @@ def worst(
             continue
         row = scored[number]
         draw(left, row.source, row.truth, pixel_size=pixel_size)
-        draw_error(right, row.truth, row.network, pixel_size=pixel_size)
+        meaning = draw_error(right, row.truth, row.network, pixel_size=pixel_size)
         name_panel(left, style.shorten(row.name, 22))
         name_panel(right, f"{metric_label(metric)} {row.score:.3f}")
         if number == 0:
             scale_bar(left, row.source.shape[-2], pixel_size)
     if draw_error is draw_errors:
         _error_legend(figure, scored)
-    style.note_above(figure, [view_note(scored[0].source.ndim - 1)])
+    style.note_above(figure, [view_note(scored[0].source.ndim - 1), meaning or ""])
     return figure
 
 
 def _draw_or_blank(
     axes: Axes, draw: Draw, first: Array | None, second: Array | None, pixel_size: PixelSize
-) -> None:
+) -> str:
+    """Draw where there is something; what the drawing says of itself."""
     if first is None or second is None:
         axes.set_axis_off()
-    else:
-        draw(axes, first, second, pixel_size=pixel_size)
+        return ""
+    return draw(axes, first, second, pixel_size=pixel_size) or ""
 
 
 def _grid(widths: Sequence[float], heights: Sequence[float]) -> tuple[Figure, Any]:

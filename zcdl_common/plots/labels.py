@@ -7,6 +7,13 @@ METRIC_LABELS = {
     "ssim": "SSIM",
     "nrmse": "NRMSE",
     "pearson_r": "Pearson r",
+    "resolution_px": "resolution (pixels)",
+    "resolution_nm": "resolution (nm)",
+    "unsupported_percent": "unsupported pixels (%)",
+    "residual_mean": "residual: mean (sd)",
+    "residual_structure": "residual: likeness to the image",
+    "residual_correlation": "residual: likeness of neighbours",
+    "residual_white": "residual: white share",
     "iou": "IoU",
     "dice": "Dice",
     "precision": "precision",
@@ -30,7 +37,21 @@ METRIC_LABELS = {
     "size_bias": "bias of the size",
 }
 
-LESS_IS_BETTER = frozenset({"nrmse", "rmse_nm", "frc_nm", "cycle_error", "feature_distance"})
+LESS_IS_BETTER = frozenset(
+    {
+        "nrmse",
+        "resolution_px",
+        "resolution_nm",
+        "unsupported_percent",
+        "residual_mean",
+        "residual_structure",
+        "residual_correlation",
+        "rmse_nm",
+        "frc_nm",
+        "cycle_error",
+        "feature_distance",
+    }
+)
 
 
 def metric_label(key: str) -> str:

@@ -26,7 +26,7 @@ def draw_segmentation(
     source
         Image (Z)YXC, any dtype.
     classes
-        Class index (Z)YX, 0 = background; None draws the image alone.
+        Class index (Z)YX or (Z)YX1, 0 = background; None draws the image alone.
     pixel_size
         (Z)YX in micrometres; gives the side view of a volume its proportions.
     fill
@@ -36,6 +36,7 @@ def draw_segmentation(
     flat = flatten(source, ndim, pixel_size)
     picture, _ = colour(flat)
     if classes is not None:
+        classes = classes[..., 0] if np.ndim(classes) == source.ndim else classes
         mask = resize(flatten(np.asarray(classes), ndim, pixel_size), smooth=False)
         picture = overlay(picture, mask, fill)
     show(axes, picture, flat.shape[:2], source.shape[1] if ndim == 3 else 0)

@@ -142,7 +142,10 @@ def _limits(record: Record) -> list[str]:
         "The scores hold for images like these test images: the same sample, staining, microscope and "
         "magnification. Score some images again after any change."
     )
-    found.append("The annotations are taken for the truth; their mistakes count as mistakes of the network.")
+    if summary.get("primary") or not summary:
+        found.append(
+            "The annotations are taken for the truth; their mistakes count as mistakes of the network."
+        )
     if not summary.get("classical"):
         found.append("The network was not compared with a classical method.")
     return found

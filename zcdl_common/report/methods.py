@@ -69,6 +69,10 @@ def _architecture(config: Mapping[str, Any]) -> str:
         parts.append(f"{words.many(config['depth'], 'downsampling step')}")
     if config.get("filters"):
         parts.append(f"{config['filters']} filters at the first level, doubled at each further one")
+    if config.get("kernel"):
+        parts.append(f"filters of {config['kernel']} pixels")
+    if config.get("residual"):
+        parts.append("its input added to its output (residual learning)")
     if config.get("dropout"):
         parts.append(f"a dropout of {config['dropout']:g} at the deepest level")
     return f"It had {words.enumerate_words(parts)}." if parts else ""
@@ -102,10 +106,12 @@ def _images(record: Record) -> list[str]:
 
 
 def _patches(config: Mapping[str, Any], unit: str) -> str:
-    often, least = config.get("patches_per_image"), config.get("min_foreground")
+    often, least, bright = (config.get(k) for k in ("patches_per_image", "min_foreground", "min_signal"))
     parts = [f"Patches of {words.size(config['patch_size'])} {unit} were cut at random positions"]
     parts += [f"{words.many(often, 'patch')} per image and epoch"] if often else []
     parts += [f"with at least {100 * least:g} % of foreground where such were found"] if least else []
+    if bright:
+        parts.append(f"reaching at least {100 * bright:g} % of the clean images' range where such were found")
     return ", ".join(parts) + "."
 
 
@@ -114,9 +120,12 @@ def _scaling(record: Record) -> str:
     from zcdl_common.task import Facts
 
     known = {k: v for k, v in record.facts.items() if k in Facts.__dataclass_fields__}
-    scale = getattr(record.network, "scale", None)
     try:
-        return f"Intensities were {scale(Facts(**known)).describe()}." if scale else ""
+        facts = Facts(**known)
+        said = [f"Intensities were {record.network.scale(facts).describe()}."] if record.network else []
+        if record.network and record.network.target_scale and record.network.task.needs_target:
+            said.append(f"Targets were {record.network.target_scale(facts).describe()}.")
+        return " ".join(said)
     except (KeyError, TypeError, ValueError):  # facts of an older version, or of a network that changed
         return ""
 
@@ -157,7 +166,7 @@ def _training(record: Record) -> list[str]:
     weights = config.get("class_weights")
     if weights and len(set(weights)) > 1:
         goal += f" (class weights {words.value(list(map(float, weights)))})"
-    optimiser = str(config.get("optimiser") or "")
+    optimiser = str(config.get("optimiser", "adam"))  # where there is no choice, the library's
     parts = [f"with the {terms.OPTIMISERS.get(optimiser, optimiser)} optimiser"] if optimiser else []
     if config.get("learning_rate"):
         schedule = terms.SCHEDULES.get(str(config.get("schedule")), "")
@@ -229,13 +238,19 @@ def _evaluation(record: Record) -> list[str]:
     count = words.many(record.n_tested, record.tested_unit)
     keys = sorted(metrics, key=lambda key: key != summary.get("primary"))[:4]
     scores = "; ".join(filter(None, (_score(key, metrics[key]) for key in keys)))
+    seen = summary.get("learned_from")
+    origin = (
+        "from which it had learned, without a target"
+        if seen
+        else "that took no part in training or in any choice"
+    )
     order = f", of the network against {name}" if name else ""
     intervals = any((metrics[key].get("network") or {}).get("ci95") for key in keys)
     meanings = {metric_label(key): terms.DEFINITIONS[key] for key in keys if key in terms.DEFINITIONS}
     defined = "; ".join(f"{label}: {text.split('. ')[0].rstrip('.')}" for label, text in meanings.items())
     return [
         _threshold(record),
-        f"The network was tested on {count} that took no part in training or in any choice{against}.",
+        f"The network was tested on {count} {origin}{against}.",
         f"Mean scores{order}: {scores}." if scores else "",
         "In brackets: 95 % confidence intervals by bootstrap over images." if intervals else "",
         f"Definitions: {defined}." if defined else "",

@@ -20,6 +20,7 @@ MOST_BYTES = 150_000
 CAPTIONS = {
     "threshold_curve": "Score of the validation images over the threshold on the probability.",
     "examples": "Test images: input, truth, network, classical method, and where the network errs.",
+    "removed": "Input minus result: noise should look like noise, without outlines of the structures.",
     "worst": "The test images with the lowest scores: outlines of the truth, and the errors of the network.",
     "pairs": "Training images with their targets.",
     "patches": "Training patches before and after augmentation.",

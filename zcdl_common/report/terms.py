@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+_RESOLUTION = (
+    "size of the finest detail that stands out from the noise (decorrelation analysis), in {}. It needs no "
+    "truth and so cannot tell true detail from invented; sharpening lowers it, and noise that is alike in "
+    "neighbouring pixels counts as detail."
+)
+
 DEFINITIONS = {
     "iou": (
         "pixels marked by both network and annotation, divided by pixels marked by either "
@@ -26,6 +32,29 @@ DEFINITIONS = {
     "ssim": "structural similarity of small windows (Wang et al. 2004). 1 is perfect.",
     "nrmse": "root of the mean squared error, divided by the range of the truth. 0 is perfect.",
     "pearson_r": "Pearson correlation of the pixels. It is blind to offset and gain.",
+    "resolution_px": _RESOLUTION.format("pixels"),
+    "resolution_nm": _RESOLUTION.format("nanometres"),
+    "unsupported_percent": (
+        "share of the pixels in which the restored image shows structure that the noisy image does not "
+        "support, or lacks structure that it holds. It needs no truth, and it misses detail that was "
+        "invented below the noise."
+    ),
+    "residual_mean": (
+        "mean of what was removed (noisy minus denoised image), in parts of its standard deviation. Not 0 "
+        "where the brightness was changed."
+    ),
+    "residual_structure": (
+        "correlation of what was removed with the denoised image, without its sign. Not 0 where structure "
+        "was removed along with the noise."
+    ),
+    "residual_correlation": (
+        "largest correlation of what was removed with itself, moved by up to 5 pixels (2 in volumes), "
+        "without its sign. Not 0 where structure was removed, or where neighbours share the noise itself."
+    ),
+    "residual_white": (
+        "share of these displacements at which the correlation is no larger than that of white noise would "
+        "be: 0.95 for white noise. Large images show the slightest correlation."
+    ),
     "ap50": (
         "matched objects divided by matched, missed and invented ones; a match has an IoU of at least 0.5."
     ),
@@ -57,6 +86,9 @@ LOSSES = {
     "dice": "the Dice loss",
     "cross-entropy + dice": "the sum of cross-entropy and Dice loss",
     "focal": "the focal loss",
+    "mae": "the mean absolute error",
+    "mse": "the mean squared error",
+    "laplace": "the negative log-likelihood of a Laplace distribution at each pixel",
 }
 OPTIMISERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "stochastic gradient descent", "rmsprop": "RMSprop"}
 SCHEDULES = {
@@ -69,6 +101,7 @@ TASKS = {
     "segment": "semantic segmentation",
     "instances": "instance segmentation",
     "restore": "image restoration",
+    "denoise": "denoising without clean images",
     "detect": "object detection",
     "localise": "single-molecule localisation",
     "translate": "image-to-image translation",

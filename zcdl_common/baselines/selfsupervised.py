@@ -1,0 +1,92 @@
+"""The classical denoiser that predicts hidden pixels of the noisy images best: tuned without any truth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from zcdl_common.baselines import Classical
+from zcdl_common.baselines.denoise import MOST_IMAGES, SETTINGS, TUNED_ON, Denoiser, _order, filtered
+from zcdl_common.patches import centre
+from zcdl_common.task import Array
+
+STRIDE = 4
+"""Every so many pixels along each axis one is hidden."""
+
+
+def denoise(
+    images: Sequence[Array], *, seconds: float = 30.0, pixel_size: Sequence[float] | None = None
+) -> Classical:
+    """Calibrate the filters of `baselines.denoise` on noisy images alone, and keep the best.
+
+    Pixels on a grid are replaced by the mean of their neighbours, and the filter's result there is compared
+    with what they were. A filter that never saw a pixel cannot repeat its noise: where noise is independent
+    between pixels, this error is the true one plus the noise, so the best setting can be told.
+
+    Parameters
+    ----------
+    images
+        Noisy images (Z)YXC; the middle of the first 8 is used.
+    seconds
+        No setting is begun after so long; what was not tried is named in the description.
+    pixel_size
+        (Z)YX, any unit; filters reach equally far along Z. Unknown: voxels count as cubes.
+
+    Returns
+    -------
+    Classical
+        `scores` are in dB: variance of the images over the mean squared error at hidden pixels.
+
+    References
+    ----------
+    Batson & Royer 2019, Noise2Self: blind denoising by self-supervision, ICML, arXiv:1901.11365.
+    """
+    started = time.monotonic()
+    parts = [centre(image, TUNED_ON[image.ndim - 1]).astype(np.float32) for image in images[:MOST_IMAGES]]
+    aspect = pixel_size[0] / pixel_size[-1] if pixel_size and len(pixel_size) == 3 else 1.0
+    table: dict[tuple[str, float], float] = {}
+    took: dict[str, float] = {}
+    late: list[str] = []
+    for kind, setting in _order():
+        if table and time.monotonic() - started > seconds:
+            late += [kind] if kind not in late else []
+            continue
+        begun = time.monotonic()
+        table[kind, setting] = float(np.mean([hidden_error(part, kind, setting, aspect) for part in parts]))
+        took[kind] = took.get(kind, 0.0) + time.monotonic() - begun
+    best, setting = min(table, key=lambda tried: table[tried])
+    channels = parts[0].shape[-1]
+    chosen = Denoiser(best, setting, aspect, np.eye(channels + 1, channels))
+    scores = {
+        kind: -10 * float(np.log10(max(1e-12, min(e for (k, _), e in table.items() if k == kind))))
+        for kind in SETTINGS
+        if kind in took
+    }
+    ranking = ", ".join(f"{kind} {score:.2f}" for kind, score in scores.items())
+    description = (
+        f"{best} ({chosen}), calibrated without truth on {len(parts)} noisy images (J-invariance). Variance "
+        f"over squared error at hidden pixels, in dB: {ranking}."
+    )
+    if late:
+        description += f" Not all settings tried within {seconds:g} s: {', '.join(late)}."
+    return Classical(best, description, scores, chosen, took)
+
+
+def hidden_error(image: Array, kind: str, setting: float, aspect: float = 1.0) -> float:
+    """Mean squared error of a filter at hidden pixels of (Z)YXC, over the variance; mean over channels."""
+    from skimage.restoration import denoise_invariant
+
+    grid = (slice(STRIDE // 2, None, STRIDE),) * (image.ndim - 1)
+    errors = []
+    for channel in np.moveaxis(image, -1, 0):
+        spread = float(channel.var())
+        if not spread > 0:
+            continue
+        scaled = (channel - channel.mean()) / np.sqrt(spread)
+        found = denoise_invariant(
+            scaled, lambda x: filtered(x[..., None], kind, setting, aspect)[..., 0], masks=[grid]
+        )
+        errors.append(float(((found[grid] - scaled[grid]) ** 2).mean()))
+    return float(np.mean(errors)) if errors else 0.0

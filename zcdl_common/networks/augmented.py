@@ -1,0 +1,33 @@
+"""Parameters of the networks that learn from patches which may be mirrored, turned and bent."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from zcdl_common.augment import Augmentation
+from zcdl_common.config import Config
+from zcdl_common.parameter import setting
+
+
+class GeometryConfig(Config):
+    """What may happen to a patch and its target alike."""
+
+    flips: bool = setting(True, section="augmentation", label="flips")
+    """Mirror the patches."""
+    rotations: Literal["none", "quarter turns", "any angle"] = setting(
+        "quarter turns", section="augmentation", label="rotations"
+    )
+    """Turn the patches in the image plane."""
+    scale: float = setting(0.1, section="augmentation", label="size change", ge=0.0, le=0.5)
+    """Enlarge or shrink by up to this share."""
+    shear: float = setting(0.0, section="augmentation", label="shear (degrees)", ge=0.0, le=45.0)
+    """Slant the patches by up to so many degrees."""
+    elastic: float = setting(
+        0.0, section="augmentation", label="elastic deformation (pixels)", ge=0.0, le=50.0
+    )
+    """Bend the patches by about so many pixels."""
+
+    def augmentation(self) -> Augmentation:
+        """The changes as `zcdl_common.augment` takes them; what a network does not have stays off."""
+        kinds = {name: getattr(self, name, 0.0) for name in ("intensity", "noise", "blur")}
+        return Augmentation(self.flips, self.rotations, self.scale, self.shear, self.elastic, **kinds)

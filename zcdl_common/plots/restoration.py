@@ -1,0 +1,65 @@
+"""Pictures of restored images, and of how far they are from the truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zcdl_common.plots import style
+from zcdl_common.plots.comparison import METHODS
+from zcdl_common.plots.images import PixelSize, draw_source, flatten, resize, show
+from zcdl_common.plots.labels import metric_label
+from zcdl_common.task import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FULL = 0.2
+"""Error that is drawn white, in parts of the brightness range of the truth."""
+
+
+def draw_restoration(axes: Axes, source: Array, image: Array | None, pixel_size: PixelSize = None) -> None:
+    """Draw a clean or restored image (Z)YXC, or the source where there is none; ``Task.picture``."""
+    draw_source(axes, source if image is None else image, pixel_size)
+
+
+def draw_difference(axes: Axes, truth: Array, prediction: Array, pixel_size: PixelSize = None) -> str:
+    """Draw the absolute error of a restored image (Z)YXC, mean over channels; return what it means.
+
+    Truth and prediction are made comparable as for the scores: `zcdl_common.metrics.images`.
+    """
+    from matplotlib import colormaps
+
+    from zcdl_common.metrics.images import fit_to, normalise
+
+    ndim = truth.ndim - 1
+    true, found = (flatten(image, ndim, pixel_size) for image in (truth, prediction))
+    shape = true.shape[:2]
+    true = normalise(true)
+    error = np.abs(fit_to(true, found) - true).mean(axis=-1)
+    picture = colormaps["magma"](np.clip(resize(error) / FULL, 0, 1))[..., :3]
+    show(axes, picture, shape, truth.shape[1] if ndim == 3 else 0)
+    return f"errors: black none, white {FULL:.0%} of the brightness range or more"
+
+
+def planes(table: Any, metric: str) -> Figure:
+    """Score of every plane of the test volumes by method: a line a volume, and their mean.
+
+    Parameters
+    ----------
+    table
+        slices.csv as DataFrame: image, method, z, and a column `metric`.
+    """
+    figure = style.new_figure(5.2, 3.0)
+    axes = figure.subplots()
+    for method in (who for who in METHODS if who in set(table["method"])):
+        by_image = table[table["method"] == method].pivot(index="z", columns="image", values=metric)
+        colour = style.COLOURS[method]
+        axes.plot(by_image.index, by_image, color=colour, lw=0.7, alpha=0.4)
+        axes.plot(by_image.index, by_image.mean(axis=1), color=colour, lw=2, label=method)
+    style.tidy(axes, "plane (z)", metric_label(metric), "Plane by plane; bold: mean over volumes")
+    style.whole_numbers(axes)
+    axes.legend(fontsize=style.SMALL, frameon=False)
+    return figure
