@@ -77,7 +77,7 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
     with replacing(folder / "metrics.csv") as temporary:
         table.to_csv(temporary, index=False)
     summary = summarise(run, table, [j.sample.group for j in judged], baseline, learned)
-    summary["threshold"] = settings.get("threshold")
+    summary["threshold"] = settings.get(next(iter(run.network.task.decoding), ""))
     summary["next"] = next_steps(run, table, summary)
     write_text(folder / "summary.json", json.dumps(summary, indent=1))
     draw(run, judged, table, summary, settings)
@@ -214,8 +214,9 @@ def draw(
         removed = plots.removed(examples[:4], classical=summary["classical"], pixel_size=run.facts.pixel_size)
         plots.save(removed, figures / "removed.png")
     plots.save(plots.scores(table, summary), figures / "scores.png")
-    if "thresholds" in settings:
-        curve = plots.threshold_curve(settings["thresholds"], settings["iou"], settings["threshold"], primary)
+    if "curve" in settings:
+        chosen = settings[next(iter(run.network.task.decoding))]
+        curve = plots.threshold_curve(settings["thresholds"], settings["curve"], chosen, primary)
         plots.save(curve, figures / "threshold_curve.png")
     save_maps(run, judged, run.quality_control / "maps")
 

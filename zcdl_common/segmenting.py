@@ -195,7 +195,7 @@ def choose_threshold(
     )
     best = segmentation.best_threshold(curves, THRESHOLDS)
     mean = np.nanmean(curves, axis=0).tolist() if np.isfinite(curves).any() else []
-    return {"threshold": best, "thresholds": THRESHOLDS.tolist(), "iou": mean}
+    return {"threshold": best, "thresholds": THRESHOLDS.tolist(), "curve": mean}
 
 
 class _Labelled(Sequence[tuple[Array, Array]]):

@@ -201,7 +201,7 @@ def judged(run: Run, summary: dict[str, Any]) -> None:
         scored = {titles[m]: _interval(methods[m]) if methods.get(m) else "" for m in known}
         rows.append({"score": plots.metric_label(name), **scored})
     table(rows)
-    for name in ("examples", "removed", "worst", "scores", "threshold_curve"):
+    for name in ("examples", "removed", "worst", "scores", "scores_by_plane", "threshold_curve"):
         path = run.quality_control / "figures" / f"{name}.png"
         only = name == "worst" and summary["n_images"] == 1  # the example already shows it
         if path.exists() and places.in_kernel() and not only:

@@ -10,9 +10,10 @@ import numpy as np
 from zcdl_common.metrics import instances, segmentation
 from zcdl_common.task import Array, Facts, Prediction
 
-STEPS = np.linspace(0.05, 0.95, 91)
+STEPS = np.round(np.linspace(0.05, 0.95, 91), 2)
 OVERLAPS = (0.4, 0.3, 0.5)
-"""Shares of an object that a surer one may cover; the first is kept where none is better."""
+"""Shares of an object that a surer one may cover; the first is kept where none is better by `MARGIN`."""
+MARGIN = 0.005
 IOU = (0.5, 0.7)
 """Least agreements of outlines at which objects count as found; the score is the mean over them."""
 CANDIDATES = {2: 20_000, 3: 3_000}
@@ -39,7 +40,7 @@ def choose_thresholds(
     Returns
     -------
     dict
-        Also the whole curve: the thresholds ``tried``, and the score ``ap`` at each.
+        Also the whole ``curve`` of scores over ``thresholds`` of the first.
     """
     curves: dict[float, list[Array]] = {overlap: [] for overlap in OVERLAPS}
     least = float(STEPS[0])
@@ -56,7 +57,7 @@ def choose_thresholds(
         table = np.stack(rows)[:, tried]
         threshold = segmentation.best_threshold(table, STEPS[tried])
         score = float(_mean(table)[np.argmin(np.abs(STEPS[tried] - threshold))])
-        if best is None or score > best[0]:
+        if best is None or score > best[0] + MARGIN:
             best = (score, threshold, overlap)
     assert best is not None
     _, threshold, overlap = best
@@ -64,8 +65,8 @@ def choose_thresholds(
     return {
         "prob_thresh": threshold,
         "nms_thresh": overlap,
-        "tried": STEPS[tried].tolist(),
-        "ap": scores.tolist(),
+        "thresholds": STEPS[tried].tolist(),
+        "curve": scores.tolist(),
     }
 
 

@@ -102,6 +102,8 @@ nb.train()
 # {{include: _shared/judge.md}}
 #
 # Before anything is compared, brightness and contrast of each result are fitted to the good image, for the network, the classical filter and the poor image alike. **PSNR** (in dB) says how small the squared error is: 3 dB more is half the error. **SSIM** compares local structure, 1 is equal. **NRMSE** is the root of the mean squared error, divided by the brightness range; **Pearson's r** the correlation. None of them knows whether an invented detail matters: look at the error maps, and at the structures that you want to measure.
+#
+# Two more numbers need no good image. **Resolution** (decorrelation analysis) is the size of the finest detail that stands out. **Unsupported pixels** are those where the restored image shows, or lacks, more than the noise of the poor image can explain; `quality_control/maps/*_unsupported.tif` shows where (bright: shown without support, dark: lost). Of stacks, `quality_control/slices.csv` holds the scores of every plane.
 
 # %% Quality control
 nb.judge()

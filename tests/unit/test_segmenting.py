@@ -90,7 +90,7 @@ def test_the_threshold_is_the_best_on_the_validation_images():
 
     best = max(iou(t) for t in chosen["thresholds"])
     assert iou(chosen["threshold"]) == pytest.approx(best)
-    assert chosen["iou"] == pytest.approx([iou(t) for t in chosen["thresholds"]])
+    assert chosen["curve"] == pytest.approx([iou(t) for t in chosen["thresholds"]])
     assert 0.2 < chosen["threshold"] < 0.4
 
 

@@ -48,7 +48,7 @@ def test_false_objects_are_kept_out_by_the_threshold_that_is_chosen():
     chosen = choose_thresholds(decode, [(maps, truth)] * 3, FACTS)
     assert 0.62 <= chosen["prob_thresh"] < 0.7
     assert chosen["nms_thresh"] == 0.4
-    assert max(chosen["ap"]) == 1 and len(chosen["ap"]) == len(chosen["tried"])
+    assert max(chosen["curve"]) == 1 and len(chosen["curve"]) == len(chosen["thresholds"])
     assert all(s["shape"] == (60, 60) for s in asked) and len(asked) == 9
 
 

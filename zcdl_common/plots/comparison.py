@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zcdl_common.plots import style
-from zcdl_common.plots.labels import LESS_IS_BETTER, metric_label
+from zcdl_common.plots.labels import better, metric_label
 from zcdl_common.task import Array
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ def _paired_dots(axes: Axes, data: Mapping[str, list[Any]], key: str, stats: Map
             np.full(values.shape[1], x), values[x], "o", color=style.COLOURS[who], markersize=3.5, alpha=0.6
         )
         _mean_bar(axes, x, values[x], stats.get(who) or {}, style.COLOURS[who])
-    style.tidy(
-        axes, "", metric_label(key), "lower is better" if key in LESS_IS_BETTER else "higher is better"
-    )
+    style.tidy(axes, "", metric_label(key), f"{better(key)} is better" if better(key) else "")
     axes.title.set(fontsize=style.SMALL, color=style.FAINT)
     axes.grid(False, axis="x")
     axes.set_xticks(range(len(methods)), methods, fontsize=style.SMALL)

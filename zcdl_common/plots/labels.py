@@ -53,6 +53,17 @@ LESS_IS_BETTER = frozenset(
     }
 )
 
+NEARER_ZERO = frozenset({"count_bias", "size_bias"})
+NO_MERIT = frozenset({"n_true", "n_found", "size_true", "size_found"})
+"""Counts and sizes: to be compared with each other, not to be made large or small."""
+
+
+def better(key: str) -> str:
+    """Which values of a score are better: "higher", "lower", "nearer 0", or "" where none are."""
+    if key in NO_MERIT:
+        return ""
+    return "lower" if key in LESS_IS_BETTER else "nearer 0" if key in NEARER_ZERO else "higher"
+
 
 def metric_label(key: str) -> str:
     """Return the name of a score; of ``iou_class_2`` and others of a known family too."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zcdl_common.plots.comparison import METHODS
-from zcdl_common.plots.labels import LESS_IS_BETTER, metric_label
+from zcdl_common.plots.labels import LESS_IS_BETTER, better, metric_label
 from zcdl_common.report import words
 from zcdl_common.report.blocks import MOST_ROWS, Block, Heading, Listing, Note, Table, Text
 from zcdl_common.report.pictures import from_figure, from_file
@@ -50,7 +50,7 @@ def _means(record: Record) -> list[Block]:
     rows = tuple(
         (
             metric_label(key) + (" (decides)" if key == primary else ""),
-            "lower" if key in LESS_IS_BETTER else "higher",
+            better(key),
             *(words.with_interval((metrics[key] or {}).get(who)) for who in shown),
         )
         for key in keys

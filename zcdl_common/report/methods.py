@@ -261,13 +261,15 @@ def _threshold(record: Record) -> str:
     threshold = record.summary.get("threshold", record.settings.get("threshold"))
     if not isinstance(threshold, int | float):
         return ""
-    by_hand = record.config.get("threshold") is not None
+    by_hand = any(record.config.get(name) is not None for name in ("threshold", "prob_thresh"))
     origin = (
         "set by hand"
         if by_hand
         else "chosen on the validation images, within one standard error of the best score"
     )
-    return f"Pixels with a probability of at least {threshold:.2g}, {origin}, were taken for foreground."
+    what = "Objects" if record.network and record.network.task.name == "instances" else "Pixels"
+    verb = "were kept" if what == "Objects" else "were taken for foreground"
+    return f"{what} with a probability of at least {threshold:.2g}, {origin}, {verb}."
 
 
 def _score(key: str, stats: Mapping[str, Any]) -> str:

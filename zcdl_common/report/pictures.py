@@ -21,7 +21,8 @@ CAPTIONS = {
     "threshold_curve": "Score of the validation images over the threshold on the probability.",
     "examples": "Test images: input, truth, network, classical method, and where the network errs.",
     "removed": "Input minus result: noise should look like noise, without outlines of the structures.",
-    "worst": "The test images with the lowest scores: outlines of the truth, and the errors of the network.",
+    "worst": "The test images with the lowest scores: the truth, and the errors of the network.",
+    "scores_by_plane": "Scores of the planes of the test volumes, from the first to the last.",
     "pairs": "Training images with their targets.",
     "patches": "Training patches before and after augmentation.",
 }
