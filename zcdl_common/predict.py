@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from zcdl_common import owned
 from zcdl_common.errors import DataError, UserError
 from zcdl_common.images import ImageRef, find_images
 from zcdl_common.network import Model
 from zcdl_common.run import Run
 from zcdl_common.task import Array, Output, Prediction, resolve
-from zcdl_common.tiles import predict_tiled
+from zcdl_common.tiles import default_tile, predict_tiled, predict_tiles
 from zcdl_common.writers import open_output, write_image
 
 IN_MEMORY = 2**27
@@ -43,6 +44,9 @@ def predict(run: Run, model: Model, image: Any, settings: dict[str, Any] | None 
         The image has other channels or dimensions than the training images.
     """
     asked = {**(settings or run.settings()), "shape": tuple(image.shape[:-1])}
+    if run.network.task.owned:
+        labels = np.zeros(asked["shape"], np.int32)
+        return Prediction(labels, _objects(run, model, image, asked, labels))
     return model.decode(maps(run, model, image), asked)
 
 
@@ -51,6 +55,22 @@ def maps(run: Run, model: Model, image: Any) -> tuple[Array, ...]:
     check(run, image.shape, "the image")
     limits = run.scaling.limits(image)
     return predict_tiled(model.forward, image, model.geometry, scale=lambda a: run.scaling.apply(a, limits))
+
+
+def _objects(run: Run, model: Model, image: Any, settings: dict[str, Any], labels: Any) -> dict[str, Array]:
+    """Draw the objects of an image into `labels`, tile by tile where it is large; returns a row for each."""
+    check(run, image.shape, "the image")
+    limits = run.scaling.limits(image)
+    geometry = owned.with_objects(model.geometry, run.facts.extra["large_extents"])
+    room = owned.budget(sum(len(m.channels) for m in model.maps))
+    pieces = predict_tiles(
+        model.forward,
+        image,
+        geometry,
+        tile=default_tile(geometry, image.shape[:-1], room),
+        scale=lambda a: run.scaling.apply(a, limits),
+    )
+    return owned.gather(pieces, model.decode, settings, labels)
 
 
 def check(run: Run, shape: Sequence[int], name: str) -> None:
@@ -155,7 +175,17 @@ class _Decoding:
 
 
 def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any) -> Path:
-    image, settings = ref.open(), run.settings()
+    image, settings, shape = ref.open(), run.settings(), ref.info().shape
+    format: Literal["ome-zarr", "ome-tiff"] = (
+        "ome-zarr" if run.config.output_format == "ome-zarr" else "ome-tiff"
+    )
+    if run.network.task.owned:
+        axes = "ZYX"[-len(shape) :]
+        with open_output(
+            target / ref.group, shape, np.uint32, axes, pixel_size=pixel_size, format=format
+        ) as out:
+            _objects(run, model, image, settings, out)
+            return out.path  # type: ignore[no-any-return]
     limits = run.scaling.limits(image)
     to_output = resolve(run.network.task.stream)
 
@@ -163,10 +193,6 @@ def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any
         return to_output(model.decode((block,), settings), run.facts)  # type: ignore[no-any-return]
 
     probe = decode(np.zeros((1,) * run.facts.ndim + (_map_channels(model, run),), np.float32))
-    shape = ref.info().shape
-    format: Literal["ome-zarr", "ome-tiff"] = (
-        "ome-zarr" if run.config.output_format == "ome-zarr" else "ome-tiff"
-    )
     with open_output(
         target / ref.group, shape, probe.array.dtype, probe.axes, pixel_size=pixel_size, format=format
     ) as out:

@@ -142,6 +142,9 @@ class Task:
     files: str = ""
     """``(predictions, sources, facts, pixel_size, folder, stem) -> list of paths``: writes the files of one
     input that are no images, from a prediction and an image (Z)YXC a frame; empty where there are none."""
+    owned: bool = False
+    """Whether a prediction is a label image of objects with ``points`` and ``scores`` in its extras. Tile by
+    tile, each object then comes from the tile whose core holds its point."""
     plane_scores: str = ""
     """``(truth, prediction, facts) -> {metric: (Z,) array}``: scores of the planes of a volume; empty where
     planes are not scored apart."""

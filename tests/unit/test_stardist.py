@@ -260,6 +260,28 @@ def test_nothing_found_is_an_empty_image(ndim):
     assert {key: len(value) for key, value in found.extra.items()} == dict.fromkeys(found.extra, 0)
 
 
+def test_an_image_too_large_for_memory_is_written_with_the_same_objects(tmp_path):
+    import tifffile
+
+    from zcdl_common.predict import predict_folder
+    from zcdl_common.run import Run
+
+    model = scramble(build())
+    config = model.config.changed(prob_thresh=0.5, nms_thresh=0.3)
+    facts = Facts(2, ("c0",), ((64, 64),), "uint16", extra={"large_extents": (20.0, 20.0)})
+    run = Run(tmp_path, networks.get("stardist"), config, facts, {})
+    image = np.random.default_rng(0).integers(0, 5000, (91, 130)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "new.tif", image)
+    outputs = []
+    for n in (10, 10**9):
+        (written,) = predict_folder(run, model, str(tmp_path / "new.tif"), tmp_path / str(n), stream_above=n)
+        assert written.problem == ""
+        outputs.append(tifffile.imread(written.outputs[0]))
+        assert (len(written.outputs) == 1) == (n == 10), "a large one gives its labels alone"
+    assert outputs[0].dtype == np.uint32 and outputs[0].max() > 3
+    assert np.array_equal(*outputs)
+
+
 # -- weights --------------------------------------------------------------------------------------
 
 

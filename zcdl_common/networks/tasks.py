@@ -36,6 +36,7 @@ INSTANCES = Task(
     error_picture="zcdl_common.plots:draw_instance_errors",
     decoding={"prob_thresh": 0.5, "nms_thresh": 0.4},
     settings="zcdl_common.thresholds:choose_thresholds",
+    owned=True,
     zoo_name="instance-segmentation",
     source_label="images",
     target_label="label images",
