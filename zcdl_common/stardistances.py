@@ -31,6 +31,8 @@ class Rays(NamedTuple):
     hops: Array
     """int32 (rays, steps): the nearest pixel, counted from the first one in the memory of the padded labels;
     `UNSURE` halfway between two pixels, where the digits of the sum decide."""
+    sure: Array
+    """bool (rays / 4,): whether four rays in a row are sure of all their pixels."""
 
 
 @lru_cache(maxsize=16)
@@ -42,7 +44,7 @@ def rays_2d(n: int, shape: tuple[int, int]) -> Rays:
     # the last step went past the border: half a pixel along the steeper axis is the border itself
     back = np.float32(0.5) / np.abs(unit).max(axis=1, keepdims=True) - np.float32(1)
     ends = offsets + (back * unit)[:, None]
-    return Rays(shape, offsets, np.sqrt((ends**2).sum(axis=-1)), _hops(offsets, shape))
+    return _rays(shape, offsets, np.sqrt((ends**2).sum(axis=-1)))
 
 
 def rays_3d(directions: Array, shape: tuple[int, int, int]) -> Rays:
@@ -54,7 +56,7 @@ def rays_3d(directions: Array, shape: tuple[int, int, int]) -> Rays:
 def _rays_3d(directions: bytes, shape: tuple[int, int, int]) -> Rays:
     offsets = _walk(np.frombuffer(directions, np.float32).reshape(-1, 3), max(shape))
     lengths = np.sqrt((np.rint(offsets) ** 2).sum(axis=-1))  # to the middle of a voxel
-    return Rays(shape, offsets, lengths, _hops(offsets, shape))
+    return _rays(shape, offsets, lengths)
 
 
 def _walk(unit: Array, longest: int) -> Array:
@@ -65,12 +67,16 @@ def _walk(unit: Array, longest: int) -> Array:
     return walked
 
 
-def _hops(offsets: Array, shape: tuple[int, ...]) -> Array:
+def _rays(shape: tuple[int, ...], offsets: Array, lengths: Array) -> Rays:
     _, height, width = _padded_shape(shape)
     pixels = np.rint(offsets).astype(np.int64)
     hops = (pixels[..., 0] * height + pixels[..., 1]) * width + pixels[..., 2]
-    halfway = (np.abs(np.abs(offsets - pixels) - 0.5) < 1e-3).any(axis=-1)
-    return np.where(halfway | (np.abs(hops) > 2**30), UNSURE, hops).astype(np.int32)
+    # float32 keeps 24 bits of a coordinate
+    halfway = np.abs(np.abs(offsets - pixels) - 0.5) < 2.0**-22 * max(shape)
+    unsure = halfway.any(axis=-1) | (np.abs(hops) > 2**30)
+    fours = len(hops) // 4
+    sure = ~unsure[: 4 * fours].reshape(fours, -1).any(axis=1)
+    return Rays(shape, offsets, lengths, np.where(unsure, UNSURE, hops).astype(np.int32), sure)
 
 
 def star_distances(labels: Array, rays: Rays, grid: tuple[int, ...]) -> Array:
@@ -95,6 +101,8 @@ def star_distances(labels: Array, rays: Rays, grid: tuple[int, ...]) -> Array:
     Schmidt et al. 2018, doi:10.1007/978-3-030-00934-2_30; Weigert et al. 2020,
     doi:10.1109/WACV45572.2020.9093435. Jumps over free space: Hart 1996, doi:10.1007/s003710050084.
     """
+    if rays.shape != labels.shape:
+        raise ValueError(f"rays for labels of shape {rays.shape} met labels of shape {labels.shape}")
     flat = labels.ndim == 2
     padded = np.zeros(_padded_shape(labels.shape), np.int32)
     first = (PAD * (not flat), PAD, PAD)
@@ -103,7 +111,7 @@ def star_distances(labels: Array, rays: Rays, grid: tuple[int, ...]) -> Array:
     steps = (1,) * flat + tuple(grid)
     shape = tuple(-(-n // g) for n, g in zip(inner.shape, steps, strict=True))
     out = np.empty((*shape, len(rays.lengths)), np.float32)
-    _march(_with_room(padded, flat), rays.offsets, rays.lengths, rays.hops, first, steps, out)
+    _march(_with_room(padded, flat), rays.offsets, rays.lengths, rays.hops, rays.sure, first, steps, out)
     return out[0] if flat else out
 
 
@@ -140,36 +148,68 @@ def _volume(labels: Array) -> Array:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _march(labels, offsets, lengths, hops, first, grid, out):  # type: ignore[no-untyped-def]
+def _march(labels, offsets, lengths, hops, sure, first, grid, out):  # type: ignore[no-untyped-def]
     """Walk every ray until it leaves its object, in strides that `_with_room` found to be safe."""
     _, height, width = labels.shape
     pixels = labels.ravel()
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):
-                z0, y0, x0 = first[0] + i * grid[0], first[1] + j * grid[1], first[2] + k * grid[2]
-                start = (z0 * height + y0) * width + x0
-                value = pixels[start] >> 8
-                if value == 0:
+                z, y, x = i * grid[0], j * grid[1], k * grid[2]
+                start = ((first[0] + z) * height + first[1] + y) * width + first[2] + x
+                if pixels[start] >> 8 == 0:
                     out[i, j, k] = 0
                     continue
-                for ray in range(hops.shape[0]):
-                    step = pixels[start] & 255
-                    while True:
-                        hop = hops[ray, step]
-                        if hop == UNSURE:
-                            # the sum as stardist has it: counted from the corner of the image
-                            z = first[0] + int(np.rint(np.float32(i * grid[0]) + offsets[ray, step, 0]))
-                            y = first[1] + int(np.rint(np.float32(j * grid[1]) + offsets[ray, step, 1]))
-                            x = first[2] + int(np.rint(np.float32(k * grid[2]) + offsets[ray, step, 2]))
-                            place = (z * height + y) * width + x
-                        else:
-                            place = start + hop
-                        there = pixels[place]
-                        if there >> 8 != value:
-                            out[i, j, k, ray] = lengths[ray, step]
-                            break
-                        step += there & 255
+                for ray in range(0, 4 * len(sure), 4):
+                    if sure[ray // 4]:
+                        a, b, c, d = _walk_four(pixels, start, hops, ray)
+                        out[i, j, k, ray], out[i, j, k, ray + 1] = lengths[ray, a], lengths[ray + 1, b]
+                        out[i, j, k, ray + 2], out[i, j, k, ray + 3] = (
+                            lengths[ray + 2, c],
+                            lengths[ray + 3, d],
+                        )
+                for ray in range(len(hops)):
+                    if ray // 4 >= len(sure) or not sure[ray // 4]:
+                        step = _walk_one(
+                            pixels, start, hops[ray], offsets[ray], (z, y, x), first, height, width
+                        )
+                        out[i, j, k, ray] = lengths[ray, step]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _walk_four(pixels, start, hops, ray):  # type: ignore[no-untyped-def]
+    """Steps of four rays in a row: the processor looks up one pixel while it waits for another."""
+    value, stride = pixels[start] >> 8, pixels[start] & 255
+    a = b = c = d = stride
+    while True:
+        at_a, at_b = pixels[start + hops[ray, a]], pixels[start + hops[ray + 1, b]]
+        at_c, at_d = pixels[start + hops[ray + 2, c]], pixels[start + hops[ray + 3, d]]
+        in_a, in_b, in_c, in_d = (
+            at_a >> 8 == value,
+            at_b >> 8 == value,
+            at_c >> 8 == value,
+            at_d >> 8 == value,
+        )
+        if not (in_a | in_b | in_c | in_d):
+            return a, b, c, d
+        a, b = a + (at_a & 255) * in_a, b + (at_b & 255) * in_b
+        c, d = c + (at_c & 255) * in_c, d + (at_d & 255) * in_d
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _walk_one(pixels, start, hops, offsets, corner, first, height, width):  # type: ignore[no-untyped-def]
+    """Steps of a ray that comes to lie halfway between pixels: there the sum decides, as stardist has it."""
+    value, step = pixels[start] >> 8, pixels[start] & 255
+    while True:
+        place = start + hops[step]
+        if hops[step] == UNSURE:  # counted from the first pixel of the image
+            z = first[0] + int(np.rint(np.float32(corner[0]) + offsets[step, 0]))
+            y = first[1] + int(np.rint(np.float32(corner[1]) + offsets[step, 1]))
+            x = first[2] + int(np.rint(np.float32(corner[2]) + offsets[step, 2]))
+            place = (z * height + y) * width + x
+        if pixels[place] >> 8 != value:
+            return step
+        step += pixels[place] & 255
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -212,43 +252,36 @@ def _relative_depth(labels, spacing):  # type: ignore[no-untyped-def]
     One axis after the other: the squared distance is the least of that of a pixel on the same line, and the
     squared way to it; a line ends where another object begins.
     """
-    squared = np.empty(labels.shape, np.float64)
-    squared[:] = np.inf
+    pixels = labels.ravel()
+    squared = np.full(pixels.size, np.inf)
+    stride = pixels.size
     for axis in range(3):
-        before = squared.copy()
-        step = spacing[axis]
-        for i in range(labels.shape[0]):
-            for j in range(labels.shape[1]):
-                for k in range(labels.shape[2]):
-                    value = labels[i, j, k]
+        before, side, step = squared.copy(), labels.shape[axis], spacing[axis]
+        stride //= side
+        for outer in range(0, pixels.size, side * stride):
+            for place in range(side):
+                for here in range(outer + place * stride, outer + (place + 1) * stride):
+                    value = pixels[here]
                     if value == 0:
                         continue
-                    place = i if axis == 0 else j if axis == 1 else k
-                    best = before[i, j, k]
+                    best = before[here]
                     for sign in (-1, 1):
-                        limit = place if sign < 0 else labels.shape[axis] - 1 - place
-                        for away in range(1, limit + 1):
+                        for away in range(1, (place if sign < 0 else side - 1 - place) + 1):
                             way = (away * step) ** 2
                             if way >= best:
                                 break
-                            z = i + sign * away if axis == 0 else i
-                            y = j + sign * away if axis == 1 else j
-                            x = k + sign * away if axis == 2 else k
-                            if labels[z, y, x] != value:
+                            there = here + sign * away * stride
+                            if pixels[there] != value:
                                 best = way
                                 break
-                            best = min(best, before[z, y, x] + way)
-                    squared[i, j, k] = best
-    largest = np.zeros(labels.max() + 1, np.float64)
-    for i in range(labels.shape[0]):
-        for j in range(labels.shape[1]):
-            for k in range(labels.shape[2]):
-                largest[labels[i, j, k]] = max(largest[labels[i, j, k]], squared[i, j, k])
-    out = np.zeros(labels.shape, np.float32)
-    for i in range(labels.shape[0]):
-        for j in range(labels.shape[1]):
-            for k in range(labels.shape[2]):
-                value = labels[i, j, k]
-                if value > 0:
-                    out[i, j, k] = np.sqrt(squared[i, j, k]) / (np.sqrt(largest[value]) + 1e-10)
-    return out
+                            best = min(best, before[there] + way)
+                    squared[here] = best
+    largest = np.zeros(pixels.max() + 1, np.float64)
+    for here in range(pixels.size):
+        if pixels[here] > 0:
+            largest[pixels[here]] = max(largest[pixels[here]], squared[here])
+    out = np.zeros(pixels.size, np.float32)
+    for here in range(pixels.size):
+        if pixels[here] > 0:
+            out[here] = np.sqrt(squared[here]) / (np.sqrt(largest[pixels[here]]) + 1e-10)
+    return out.reshape(labels.shape)

@@ -72,6 +72,11 @@ def test_a_patch_without_objects_is_zero_everywhere():
     assert distances.shape == (8, 12, 8) and not distances.any()
 
 
+def test_rays_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match="shape"):
+        star_distances(np.zeros((16, 24), np.int32), rays_2d(8, (24, 16)), (2, 2))
+
+
 def test_views_and_other_integers_are_taken():
     labels = discs((40, 40))
     turned = np.rot90(labels)[::2].astype(np.uint16)
