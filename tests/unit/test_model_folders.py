@@ -1,0 +1,110 @@
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+
+from zcdl_common import model_folders, weights
+from zcdl_common.errors import ConfigError, DataError
+from zcdl_common.models.stardist import StarDistModel
+from zcdl_common.networks.stardist import StarDistConfig, plan
+from zcdl_common.task import Facts
+
+FACTS = Facts(
+    2, ("c",), ((64, 64),), "uint16", counts={"train": 2},
+    extra={"extents": (14.0, 14.0), "large_extents": (20.0, 20.0), "anisotropy": (1.0, 1.0)},
+)  # fmt: skip
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A model folder as stardist itself writes it."""
+    from stardist.models import Config2D, StarDist2D
+
+    config = Config2D(
+        "YX", n_rays=16, grid=(4, 4), unet_n_depth=1, unet_n_filter_base=4, net_conv_after_unet=16
+    )
+    with contextlib.redirect_stdout(io.StringIO()):
+        model = StarDist2D(config, name="theirs", basedir=str(tmp_path))
+    model.keras_model.save_weights(str(model.logdir / "weights_best.h5"))
+    return model
+
+
+def test_a_folder_of_stardist_gives_architecture_and_weights(written):
+    asked = StarDistConfig.parse({"start_from": str(written.logdir)})
+    planned = plan(asked, FACTS)
+    config = planned.config
+    assert (config.n_rays, config.grid, config.depth, config.filters) == (16, (4, 4), 1, 4)
+    assert "theirs" in planned.reasons["grid"] and planned.reasons["patch_size"]
+    model = StarDistModel(config, FACTS)
+    assert weights.start(model, config) == []
+    for one, other in zip(model.net.get_weights(), written.keras_model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_the_user_chose_stays(written):
+    config = plan(StarDistConfig.parse({"start_from": str(written.logdir), "n_rays": 32}), FACTS).config
+    assert config.n_rays == 32 and config.grid == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"n_dim": 3}, "3D"), ({"backbone": "resnet"}, "resnet"), ({"n_classes": 2}, "kinds of objects")],
+)
+def test_models_of_another_kind_are_refused_in_words(written, change, said):
+    path = written.logdir / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ConfigError, match=said):
+        plan(StarDistConfig.parse({"start_from": str(written.logdir)}), FACTS)
+
+
+def test_a_part_of_a_model_is_named(written):
+    (written.logdir / "weights_best.h5").unlink()
+    with pytest.raises(DataError, match="part of a model"):
+        model_folders.find(str(written.logdir))
+
+
+def test_other_folders_and_names_are_nothing_to_it(tmp_path):
+    assert model_folders.find(str(tmp_path)) is None
+    assert model_folders.find("some-zoo-nickname") is None
+
+
+def test_without_internet_a_ready_made_model_says_what_to_do(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise DataError("the server cannot be reached")
+
+    monkeypatch.setattr(model_folders, "fetch", refuse)
+    monkeypatch.setattr(model_folders, "default_cache", lambda: tmp_path)
+    with pytest.raises(DataError, match=r"python_2D_versatile_fluo\.zip elsewhere, unpack it, and name"):
+        model_folders.find("2D_versatile_fluo")
+
+
+def test_a_ready_made_model_is_fetched_once_and_found(tmp_path, monkeypatch, written):
+    import shutil
+
+    asked = []
+
+    def fetch(address, digest, size, target, progress):
+        asked.append((address, digest))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = shutil.make_archive(
+            str(target.with_suffix("")), "zip", written.logdir.parent, written.logdir.name
+        )
+        return target.parent / made
+
+    monkeypatch.setattr(model_folders, "fetch", fetch)
+    monkeypatch.setattr(model_folders, "default_cache", lambda: tmp_path / "cache")
+    for _ in range(2):
+        found = model_folders.find("2D_demo")
+        assert found.config["n_rays"] == 16 and found.weights.name == "weights_best.h5"
+    assert len(asked) == 1 and asked[0][1] == model_folders.READY_MADE["2D_demo"]
+
+
+def test_names_and_hashes_are_those_of_stardist():
+    from csbdeep.models.pretrained import _MODELS
+    from stardist.models import StarDist2D, StarDist3D
+
+    known = {**_MODELS[StarDist2D], **_MODELS[StarDist3D]}
+    for name, digest in model_folders.READY_MADE.items():
+        assert known[name]["hash"] == digest and known[name]["url"] == model_folders.ADDRESS.format(name)
