@@ -171,8 +171,11 @@ class Network:
     """The metric that decides the verdict."""
     scale: Callable[[Facts], Scaling]
     """How images become network input; one rule in training, prediction and export."""
-    target_scale: Callable[[Facts], Fixed] | None = None
+    target_scale: Callable[[Facts], Scaling] | None = None
     """How targets become what the network learns; None: as the task reads them."""
+    output_scale: Callable[[Facts], Fixed] | None = None
+    """Units that outputs are brought to, fixed by the training set, since a new image has no target; None: as
+    the network returns them."""
     best: Best = Best()
     """Which epoch's weights are kept as the best."""
     progress: Best | None = None

@@ -12,11 +12,8 @@ from zcdl_common.errors import DataError
 from zcdl_common.folders import find_files
 from zcdl_common.images import ImageRef
 from zcdl_common.pairs import Pairing, pair
-from zcdl_common.scales import Fixed, in_units
+from zcdl_common.scales import Fixed, Percentile, in_units
 from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample, as_float
-
-LOW, HIGH = 1.0, 99.8
-"""Percentiles over all clean training images that become 0 and 1 where the network learns."""
 
 
 def open_images(
@@ -71,20 +68,20 @@ def image_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
     """Channels, type and brightness of the clean training images."""
     targets = [sample.target for sample in samples if sample.target is not None]
     info = targets[0].info()  # type: ignore[attr-defined]
-    opened = [target.open() for target in targets]  # type: ignore[attr-defined]
-    scale = Fixed.percentiles(opened, LOW, HIGH)
+    limits = [Percentile().limits(target.open()) for target in targets]  # type: ignore[attr-defined]
+    offset, span = (np.median([one[i] for one in limits], axis=0).tolist() for i in (0, 1))
     return {
         "extra": {
             "target_channels": info.channel_names,
             "target_dtype": info.dtype,
-            "target_offset": scale.mean,
-            "target_span": scale.std,
+            "target_offset": tuple(offset),
+            "target_span": tuple(span),
         }
     }
 
 
-def target_scale(facts: Facts) -> Fixed:
-    """How clean images become what the network learns: by the training set, for new images have none."""
+def output_scale(facts: Facts) -> Fixed:
+    """Units of restored images: the middle of the clean training images, each learned in its own range."""
     return Fixed(tuple(facts.extra["target_offset"]), tuple(facts.extra["target_span"]))
 
 
@@ -94,7 +91,7 @@ def decode(scaled: Array, facts: Facts) -> Prediction:
     The channels behind those of the image are their uncertainties, in the same units.
     """
     channels = len(facts.extra["target_channels"])
-    image = in_units(scaled, target_scale(facts))
+    image = in_units(scaled, output_scale(facts))
     uncertain = image[..., channels:]
     return Prediction(image[..., :channels], {"uncertainty": uncertain} if uncertain.size else {})
 

@@ -218,4 +218,4 @@ def test_the_plan_says_what_cannot_be():
 def test_care_stands_in_the_registry_with_scales_of_its_own():
     network = networks.get("care")
     facts = facts_for()
-    assert network.backend == "tensorflow" and network.target_scale(facts).mean == (100.0,)
+    assert network.backend == "tensorflow" and network.output_scale(facts).mean == (100.0,)

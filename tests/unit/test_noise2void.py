@@ -346,7 +346,7 @@ def test_all_images_are_learned_from_or_watched_and_the_doctor_misses_no_partner
 def test_scales_are_mean_and_spread_of_the_training_images(without_truth):
     run, data, _ = without_truth
     pixels = np.concatenate([s.source.read().ravel() for s in data.split.train]).astype(float)
-    for scale in (NOISE2VOID.scale(run.facts), NOISE2VOID.target_scale(run.facts)):
+    for scale in (NOISE2VOID.scale(run.facts), NOISE2VOID.output_scale(run.facts)):
         assert scale.mean[0] == pytest.approx(pixels.mean()) and scale.std[0] == pytest.approx(pixels.std())
     scaled = run.scaling(data.split.train[0].source.read())
     found = run.build().decode((scaled,), {}).main

@@ -69,8 +69,8 @@ def export_run(run: Run, data: Data, say: Callable[[str], None] = print) -> Expo
         weights = model.weights(folder, scaled[None])
         packed = packed_of(run, model, folder)
         outputs = list(packed.forward(scaled[None]))
-        if run.network.target_scale is not None:
-            outputs = [in_units(output, run.network.target_scale(run.facts)) for output in outputs]
+        if run.network.output_scale is not None:
+            outputs = [in_units(output, run.network.output_scale(run.facts)) for output in outputs]
         info = package_info(run, model, folder, packed)
         say("writing and testing the package ...")
         target = run.folder / "export" / f"{info.nickname}.zip"

@@ -107,7 +107,7 @@ class CareModel(_keras.KerasModel):
 
     def weights(self, folder: Path, test_input: Array) -> WeightsFiles:
         """HDF5, SavedModel and ONNX whose output has the units of the clean images."""
-        scale = restoring.target_scale(self.facts)
+        scale = restoring.output_scale(self.facts)
         gain, offset = np.asarray(scale.limits().span), np.asarray(scale.limits().offset)
         last = self.net.output
         if self.config.loss == "laplace":

@@ -82,7 +82,8 @@ class Noise2VoidModel(_keras.KerasModel):
         """Mean loss at hidden pixels of the middle of each validation image.
 
         The same pixels are hidden in every epoch. The loss is then the error of the prediction plus one
-        and the same noise, so that epochs can be compared; how small it is says nothing.
+        and the same noise, so that epochs can be compared (on simulated images it follows the true error
+        closely); how small it is says nothing.
         """
         losses = []
         for number, sample in enumerate(samples):
@@ -106,7 +107,7 @@ class Noise2VoidModel(_keras.KerasModel):
 
     def weights(self, folder: Path, test_input: Array) -> WeightsFiles:
         """HDF5, SavedModel and ONNX whose output has the units of the noisy images."""
-        limits = restoring.target_scale(self.facts).limits()
+        limits = restoring.output_scale(self.facts).limits()
         exported = _keras_export.with_units(self.net.input, self.net.output, limits.span, limits.offset)
         return _keras_export.convert(exported, folder, ("raw", self.maps[0].name))
 
@@ -126,7 +127,7 @@ def build(config: Noise2VoidConfig, facts: Facts) -> Any:
         def _set_logdir(self) -> None:
             """Leave out the folder that n2v would make and write to."""
 
-    channels, scale = len(facts.channels), restoring.target_scale(facts)
+    channels, scale = len(facts.channels), restoring.output_scale(facts)
     apart = config.channels_apart and channels > 1
     library = InMemory(
         N2VConfig(

@@ -11,7 +11,7 @@ from zcdl_common.network import Best, Network, Plan
 from zcdl_common.networks.plans import check_patch, fill, plan_patch, size_text, smallest
 from zcdl_common.networks.tasks import DENOISE
 from zcdl_common.parameter import setting
-from zcdl_common.restoring import target_scale
+from zcdl_common.restoring import output_scale
 from zcdl_common.task import Facts
 
 
@@ -38,9 +38,9 @@ class Noise2VoidConfig(Config):
     channels_apart: bool = setting(True, section="settings", label="each channel apart", more=True)
     """A network for each channel, so that nothing passes from one to another; off: one for all."""
     masked_share: float = setting(
-        0.005, section="settings", label="share of hidden pixels", more=True, gt=0.0, le=0.2
+        0.05, section="settings", label="share of hidden pixels", more=True, gt=0.0, le=0.2
     )
-    """Share of the pixels of a patch that are hidden and predicted from their surroundings."""
+    """Share of the pixels that are hidden and predicted. Few: slow to learn; many: less to predict from."""
     radius: int = setting(5, section="settings", label="radius of the surroundings", more=True, ge=1, le=32)
     """What stands in for a hidden pixel is taken from so many pixels around it."""
     loss: Literal["mse", "mae"] = setting("mse", section="settings", label="loss", more=True)
@@ -92,7 +92,7 @@ def plan(config: Noise2VoidConfig, facts: Facts) -> Plan:
                 "covers an image about once an epoch" if patches == per_image else "25 steps an epoch",
             ),
             "epochs": (100, "enough for most data; a time limit or early stopping may end sooner"),
-            "learning_rate": (4e-4, "the value of the publication's software"),
+            "learning_rate": (1e-3, "suits this network with batch normalisation"),
         },
     )
     check_patch(planned.config, facts, multiple)
@@ -132,8 +132,8 @@ NOISE2VOID = Network(
     cite=("10.1109/CVPR.2019.00223",),
     plan=plan,
     primary="psnr",
-    scale=target_scale,
-    target_scale=target_scale,
+    scale=output_scale,
+    output_scale=output_scale,
     # The loss at hidden pixels is measured against noisy ones: it never falls below the noise, and epochs
     # differ by less than chance picks pixels. So no epoch is picked by it: the last one is kept, which the
     # falling learning rate has brought to rest. It serves to see when progress ends, and for that the model
