@@ -58,6 +58,12 @@ def test_noise_that_neighbours_share_is_not_white():
     assert found["residual_correlation"] > 0.2 and found["residual_white"] < 0.95
 
 
+def test_a_filter_that_follows_the_noise_of_neighbours_is_not_taken_for_one_that_removes_structure():
+    noise = np.random.default_rng(0).normal(size=(128, 128, 1))
+    found = residuals.scores(noise, ndimage.uniform_filter(noise, (3, 3, 1)))
+    assert found["residual_correlation"] < residuals.CLEAN and found["residual_white"] < 0.95
+
+
 def test_autocorrelation_is_that_of_the_definition():
     noise = np.random.default_rng(0).normal(size=(40, 30))
     noise = noise - noise.mean()

@@ -3,7 +3,8 @@
 Noise that is independent from pixel to pixel leaves a residual (noisy minus denoised image) of mean zero,
 whose pixels know nothing of their neighbours nor of the image. Structure in the residual was taken from
 the image. The reverse does not hold: a denoiser that removes too little leaves a clean residual too, and
-noise that neighbours share is correlated, whoever removes it.
+noise that neighbours share is correlated, whoever removes it. Every denoiser takes some of its answer from
+the noise of the neighbours, with its sign, and so leaves slightly negative correlations between them.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ def scores(source: Array, denoised: Array) -> dict[str, float]:
     -------
     dict
         ``residual_mean``: absolute mean of the residual, in parts of its standard deviation.
-        ``residual_correlation``: largest absolute autocorrelation at any lag, 0 to 1.
-        ``residual_white``: share of the lags at which the autocorrelation lies within the bounds of white
-        noise, 0 to 1; about 0.95 where the residual is white.
+        ``residual_correlation``: largest positive autocorrelation at any lag, 0 to 1: neighbours alike.
+        ``residual_white``: share of the lags at which the autocorrelation, of either sign, lies within the
+        bounds of white noise, 0 to 1; about 0.95 where the residual is white.
         ``residual_structure``: absolute Pearson correlation of residual and denoised image, 0 to 1.
     """
     same_shape(source, denoised)
@@ -60,7 +61,7 @@ def _of_channel(residual: Array, denoised: Array, spread: float) -> dict[str, fl
     alike = abs(float((residual * signal).mean())) / norm if norm > 0 else 0.0
     return {
         "residual_mean": abs(float(residual.mean())) / spread,
-        "residual_correlation": float(np.abs(correlation).max()),
+        "residual_correlation": max(0.0, float(correlation.max())),
         "residual_white": float(np.mean(np.abs(correlation) <= BOUND * error)),
         "residual_structure": alike,
     }

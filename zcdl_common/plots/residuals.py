@@ -37,7 +37,7 @@ def removed(
     figure = style.new_figure(2.3 * 4 + 0.7, sum(heights) + 0.3 * len(heights) + 0.6, "compressed")
     ratios: Any = {"height_ratios": heights}
     grid = figure.subplots(len(rows), 4, squeeze=False, **ratios)
-    for line, row in zip(grid, rows, strict=True):
+    for line, row, height in zip(grid, rows, heights, strict=True):
         draw_source(line[0], row.source, pixel_size)
         draw_source(line[1], row.network, pixel_size)
         draw_residual(line[2], row.source, row.network, pixel_size)
@@ -45,7 +45,11 @@ def removed(
             line[3].set_axis_off()
         else:
             draw_residual(line[3], row.source, row.classical, pixel_size)
-        line[0].set_ylabel(style.literal(style.shorten(row.name, 26)), fontsize=style.LABEL, color=style.INK)
+        line[0].set_ylabel(
+            style.literal(style.shorten(row.name, max(8, int(10 * height)))),
+            fontsize=style.LABEL,
+            color=style.INK,
+        )
     for axes, title in zip(grid[0], titles, strict=True):
         name_panel(axes, title, bold=True)
     style.note_above(figure, [f"removed: grey nothing, black and white {FULL:g} standard deviations"])

@@ -48,12 +48,13 @@ DEFINITIONS = {
         "was removed along with the noise."
     ),
     "residual_correlation": (
-        "largest correlation of what was removed with itself, moved by up to 5 pixels (2 in volumes), "
-        "without its sign. Not 0 where structure was removed, or where neighbours share the noise itself."
+        "largest positive correlation of what was removed with itself, moved by up to 5 pixels (2 in "
+        "volumes). Not 0 where structure was removed, or where neighbours share the noise itself."
     ),
     "residual_white": (
         "share of these displacements at which the correlation is no larger than that of white noise would "
-        "be: 0.95 for white noise. Large images show the slightest correlation."
+        "be: 0.95 for white noise. Every denoiser follows the noise of neighbours a little, which makes them "
+        "slightly unlike, and large images show the slightest correlation."
     ),
     "ap50": (
         "matched objects divided by matched, missed and invented ones; a match has an IoU of at least 0.5."
