@@ -325,6 +325,26 @@ def test_a_packages_model_says_the_same_on_the_grid(ndim, tmp_path):
     assert record["weights"] in [path.name for path in packed.attachments]
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_packages_attachments_make_a_model_folder_of_stardist(ndim, tmp_path):
+    from stardist.models import StarDist2D, StarDist3D
+
+    model = scramble(build(ndim))
+    record = model.packed(tmp_path, {"prob_thresh": 0.6, "nms_thresh": 0.3}).config["stardist"]
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "config.json").write_text((tmp_path / "stardist_config.json").read_text())
+    (folder / "thresholds.json").write_text((tmp_path / "stardist_thresholds.json").read_text())
+    (folder / "weights_best.h5").write_bytes((tmp_path / record["weights"]).read_bytes())
+    opened = (StarDist2D if ndim == 2 else StarDist3D)(None, name="theirs", basedir=str(tmp_path))
+    assert (opened.thresholds.prob, opened.thresholds.nms) == (0.6, 0.3)
+    image = np.random.default_rng(0).random((16,) * ndim, np.float32)
+    probability, distances = opened.predict(image)
+    ours = model.forward(image[None, ..., None])
+    np.testing.assert_allclose(probability, ours[0][0, ..., 0], atol=1e-6)
+    np.testing.assert_allclose(distances, np.maximum(ours[1][0], 1e-3), atol=1e-5)
+
+
 def test_weights_of_a_package_are_taken_back():
     model, other = scramble(build()), build(seed=4)
     whole = joined(model.net, model.grid)
