@@ -142,7 +142,7 @@ def window(shape: tuple[int, ...]) -> tuple[int, ...]:
 def predict(run: Run, model: Model, image: Array, limits: Any) -> Prediction:
     """What the network in training says of a raw image (Z)YXC."""
     maps = predict_tiled(model.forward, image, model.geometry, scale=lambda a: run.scaling.apply(a, limits))
-    return model.decode(maps, {**run.settings(), "shape": image.shape[:-1]})
+    return model.decode(maps, {**run.settings(), "shape": image.shape[:-1], "preview": True})
 
 
 def progress_text(moment: Moment, budget_minutes: float | None = None) -> str:

@@ -248,6 +248,18 @@ def test_objects_of_a_higher_threshold_are_the_same_ones_without_the_less_sure(n
     np.testing.assert_array_equal(low.extra["scores"][kept - 1], high.extra["scores"])
 
 
+def test_a_preview_of_an_untrained_network_looks_at_the_surest_candidates_alone():
+    model, rng = build(3), np.random.default_rng(0)
+    maps = (
+        rng.uniform(0.5, 0.9, (12, 40, 40, 1)).astype(np.float32),
+        np.full((12, 40, 40, 8), 0.2, np.float32),
+    )
+    settings = {"prob_thresh": 0.5, "nms_thresh": 0.4}
+    full, preview = (model.decode(maps, {**settings, "preview": p}) for p in (False, True))
+    assert 0 < len(preview.extra["scores"]) <= 1000 < len(full.extra["scores"])
+    assert preview.extra["scores"].min() > 0.8
+
+
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_nothing_found_is_an_empty_image(ndim):
     model = build(ndim)

@@ -20,6 +20,7 @@ from zcdl_common.network import Geometry, Map, Packed, WeightsFiles
 from zcdl_common.networks.stardist import StarDistConfig, field_of_view, multiple
 from zcdl_common.patches import centre, cut
 from zcdl_common.task import Array, Batch, Facts, Prediction, Sample
+from zcdl_common.thresholds import CANDIDATES, lowest_threshold
 
 VALIDATE_AT_MOST = {2: (512, 512), 3: (32, 128, 128)}
 """Larger validation images are judged on their middle, so that an epoch is not mostly validation."""
@@ -135,23 +136,20 @@ class StarDistModel(_keras.KerasModel):
         """Maps of an image -> label image int32 (Z)YX, with a row for each object in its extras.
 
         ``settings`` holds ``prob_thresh`` and ``nms_thresh``, and under ``shape`` the size (Z)YX of the
-        image, where it is no multiple of the grid. Object ``n`` is the row ``n - 1`` of ``points`` float32
-        (N, (Z)YX) in pixels, ``scores`` float32 (N,) and ``distances`` float32 (N, rays); objects that
-        others cover wholly are left out.
+        image, where it is no multiple of the grid; ``preview`` bounds the time that it may take. Object
+        ``n`` is the row ``n - 1`` of ``points`` float32 (N, (Z)YX) in pixels, ``scores`` float32 (N,) and
+        ``distances`` float32 (N, rays); objects that others cover wholly are left out.
         """
         from zcdl_common.models import _polygons
 
         probability, distances = maps[0][..., 0], np.maximum(maps[1], LEAST_DISTANCE)
         whole = tuple(n * g for n, g in zip(probability.shape, self.grid, strict=True))
         shape = tuple(settings.get("shape") or whole)
+        least = settings["prob_thresh"]
+        if settings.get("preview"):  # in the beginning the network is half sure of an object everywhere
+            least = max(least, lowest_threshold(probability, CANDIDATES[self.facts.ndim] // 3))
         return _polygons.objects(
-            probability,
-            distances,
-            self.grid,
-            shape,
-            settings["prob_thresh"],
-            settings["nms_thresh"],
-            self.rays,
+            probability, distances, self.grid, shape, least, settings["nms_thresh"], self.rays
         )
 
     # -- weights ----------------------------------------------------------------------------------
