@@ -174,7 +174,7 @@ def judge(run: Run, say: Say = print, asked: Config | None = None) -> dict[str, 
     learned = {row["sha256"]: row["name"] for row in run.files() if row["sha256"] and row["role"] != "test"}
     for sample in data.split.test:
         path = sample.source.path
-        if path.is_file() and sha256(path) in learned:
+        if run.network.task.needs_target and path.is_file() and sha256(path) in learned:
             raise DataError(
                 f"{path} in test_source is an image that this network was trained with: a test on it would "
                 "praise what was learned by heart. Name other images."

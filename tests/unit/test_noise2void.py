@@ -399,6 +399,21 @@ def test_clean_partners_of_training_images_judge_and_do_not_train(tmp_path):
     assert summary["n_images"] == 3 and summary["learned_from"] and summary["verdict"] == "unclear"
 
 
+def test_training_stops_when_the_hidden_pixels_are_guessed_no_better(tmp_path):
+    write(tmp_path / "noisy", 3)
+    still = {"learning_rate": 1e-12, "batch_norm": False, "augment": False}
+    run, _ = trained(tmp_path, epochs=9, early_stop_epochs=2, **still)
+    assert len(run.history()) == 3, "the first epoch, and two without progress"
+
+
+def test_a_test_folder_named_after_training_may_hold_images_that_were_learned_from(tmp_path):
+    write(tmp_path / "noisy", 3, truth=tmp_path / "clean")
+    run, _ = trained(tmp_path)
+    named = {"test_source": str(tmp_path / "noisy"), "test_target": str(tmp_path / "clean")}
+    summary = session.judge(run, say=lambda text: None, asked=run.config.changed(**named))
+    assert summary["n_images"] == 3 and summary["learned_from"] and summary["primary"] == "psnr"
+
+
 @pytest.mark.parametrize("params", [{}, {"patch_size": (16, 16)}])
 def test_one_image_is_enough(tmp_path, params):
     write(tmp_path / "noisy", 1, (160, 40))
