@@ -94,7 +94,8 @@ def pairs(network: Network, found: Data) -> None:
     targets = [sample.target.read() if sample.target else None for sample in chosen]
     names = [sample.name for sample in chosen]
     draw = resolve(network.task.picture)
-    figure(plots.pairs(sources, targets, names, draw=draw, pixel_size=info.pixel_size))
+    label = network.task.target_label if network.task.input_is_prediction else "with its target"
+    figure(plots.pairs(sources, targets, names, draw=draw, pixel_size=info.pixel_size, label=label))
 
 
 def measured(prepared: Prepared) -> None:

@@ -55,7 +55,7 @@ def pairs(
     most: int = 4,
     label: str = "with its target",
 ) -> Figure:
-    """Images above, the same images with their targets drawn over them below.
+    """Images above, below the same images with their targets, where there are any.
 
     Parameters
     ----------
@@ -71,15 +71,17 @@ def pairs(
         return style.say_nothing_to_show(style.new_figure(6, 2), "There is no image to show.")
     aspects = [aspect(source, pixel_size) for source in sources[:count]]
     height = 2.5 * float(np.clip(max(aspects), 1.0, 1.6))
-    figure, grid = _grid([np.clip(height / ratio, 1.2, 5.0) for ratio in aspects], [height, height])
+    rows = ["image"] + [label] * any(target is not None for target in targets)
+    figure, grid = _grid([np.clip(height / ratio, 1.2, 5.0) for ratio in aspects], [height] * len(rows))
     notes = []
     for column in range(count):
-        above, below = grid[:, column]
+        above, *below = grid[:, column]
         notes.append(draw_source(above, sources[column], pixel_size))
         scale_bar(above, sources[column].shape[-2], pixel_size)
-        draw(below, sources[column], targets[column], pixel_size=pixel_size)
+        for axes in below:
+            draw(axes, sources[column], targets[column], pixel_size=pixel_size)
         name_panel(above, style.shorten(names[column], 32) if column < len(names) else f"image {column + 1}")
-    _name_rows(grid, ["image", label])
+    _name_rows(grid, rows)
     style.note_above(figure, notes)
     return figure
 
