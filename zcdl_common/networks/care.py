@@ -65,7 +65,7 @@ def plan(config: CareConfig, facts: Facts) -> Plan:
     size = math.prod(patch)
     batch = config.batch_size or max(2, min(16, (2**18 if gpu else 2**16) // size))
     n_train = max(1, facts.counts.get("train", 1))
-    per_image = max(1, round(math.prod(map(float, sides)) / size / 4))
+    per_image = max(1, round(math.prod(map(float, sides)) / size))
     patches = config.patches_per_image or min(256, max(per_image, math.ceil(16 * batch / n_train)))
     device = "a GPU" if gpu else "a CPU"
     planned = fill(
@@ -83,7 +83,7 @@ def plan(config: CareConfig, facts: Facts) -> Plan:
             "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
             "patches_per_image": (
                 patches,
-                "covers a quarter of an image an epoch" if patches == per_image else "16 steps an epoch",
+                "covers an image about once an epoch" if patches == per_image else "16 steps an epoch",
             ),
             "epochs": (100, "enough for most data; a time limit or early stopping may end sooner"),
             "learning_rate": (1e-3, "learns faster than the 4e-4 of the publication's software, as well"),
