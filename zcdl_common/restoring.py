@@ -37,7 +37,7 @@ def clean_image(sample: Sample, facts: Facts) -> Array:
     """
     assert sample.target is not None
     image = as_float(sample.target.read())
-    name, size = sample.target.path.name, _size(sample)
+    name, size = sample.target.path.name, sample.size
     if image.shape[:-1] != size:
         found, wanted = (" x ".join(map(str, shape)) for shape in (image.shape[:-1], size))
         raise DataError(
@@ -56,12 +56,6 @@ def clean_image(sample: Sample, facts: Facts) -> Array:
             "them, or let section 2 repair a copy."
         )
     return image
-
-
-def _size(sample: Sample) -> tuple[int, ...]:
-    """Size (Z)YX of the image, from its header where it is on disk."""
-    info = getattr(sample.source, "info", None)
-    return info().shape if info is not None else sample.source.read().shape[:-1]  # type: ignore[no-any-return]
 
 
 def image_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def read_mask(sample: Sample) -> Array:
     assert sample.target is not None
     mask = np.asarray(sample.target.read())
     name = sample.target.path.name
-    size = _size(sample)
+    size = sample.size
     if mask.ndim == len(size) + 1:
         if mask.shape[-1] > 1 and np.ptp(mask, axis=-1).any():
             raise DataError(
@@ -50,12 +50,6 @@ def read_mask(sample: Sample) -> Array:
             )
         mask = mask.astype(np.int64)
     return mask.astype(np.int64) if mask.dtype == bool else mask
-
-
-def _size(sample: Sample) -> tuple[int, ...]:
-    """Size (Z)YX of the image, from its header where it is on disk."""
-    info = getattr(sample.source, "info", None)
-    return info().shape if info is not None else sample.source.read().shape[:-1]  # type: ignore[no-any-return]
 
 
 def class_image(sample: Sample, facts: Facts) -> Array:

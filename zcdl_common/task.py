@@ -44,6 +44,12 @@ class Sample:
     source: Lazy
     target: Lazy | None = None
 
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Of the image, (Z)YX in pixels; from its header where it is on disk."""
+        info = getattr(self.source, "info", None)
+        return info().shape if info is not None else self.source.read().shape[:-1]  # type: ignore[no-any-return]
+
 
 @dataclass(frozen=True)
 class Split:

@@ -26,6 +26,7 @@ CASES = {
             "dataset": "sim_noise2void_2d",
             "patch_size": (32, 32),
             "n2v2": True,
+            "batch_norm": True,
             "structured_noise": "x",
             "masked_share": 0.02,
             "filters": 8,

@@ -18,7 +18,7 @@ from zcdl_common.patches import Prepared
 from zcdl_common.task import Facts, Prediction, Sample
 from zcdl_common.tiles import predict_tiled, predict_whole
 
-TINY = {"depth": 1, "filters": 4, "batch_size": 4, "learning_rate": 1e-3, "masked_share": 0.05}
+TINY = {"depth": 1, "filters": 4, "batch_size": 4, "learning_rate": 1e-3, "batch_norm": True}
 NOISE2VOID = networks.get("noise2void")
 
 
@@ -253,6 +253,13 @@ def test_patches_are_moved_but_never_interpolated_and_lines_keep_their_direction
 def test_the_plan_says_what_cannot_be(params, ndim, says):
     with pytest.raises(ConfigError, match=says):
         plan(Noise2VoidConfig.parse(params), facts_for(ndim))
+
+
+def test_features_are_scaled_by_the_patches_of_a_step_only_where_these_are_many():
+    few, many = (plan(Noise2VoidConfig.parse({"batch_size": n}), facts_for()) for n in (16, 64))
+    assert few.config.batch_norm is False and "too few" in few.reasons["batch_norm"]
+    assert many.config.batch_norm is True
+    assert plan(Noise2VoidConfig.parse({"batch_norm": True}), facts_for()).config.batch_norm is True
 
 
 def test_the_plan_masks_what_it_says_in_volumes():
