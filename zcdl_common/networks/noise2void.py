@@ -63,8 +63,9 @@ class Noise2VoidConfig(Config):
 
 
 MANY_PATCHES = 64
-"""Patches a step from which features are scaled by them. Few differ too much in brightness: a network that
-learned with three a step left a tenth of the structure in what it removed, without the scaling a hundredth."""
+"""Patches a step from which features are scaled by them. A few differ too much from all the others: with
+three a step of embryos in 3D what was removed correlated with the image by 0.4, without the scaling by 0.04.
+"""
 
 
 def plan(config: Noise2VoidConfig, facts: Facts) -> Plan:
@@ -102,7 +103,7 @@ def plan(config: Noise2VoidConfig, facts: Facts) -> Plan:
                 many,
                 f"{batch} patches a step are {'enough' if many else 'too few'} to stand for all images",
             ),
-            "learning_rate": (1e-3, "twice to three times as fast as the publication's, and as steady"),
+            "learning_rate": (1e-3, "got further in the same time than the publication's 0.0004, in trials"),
         },
     )
     check_patch(planned.config, facts, multiple)
