@@ -93,7 +93,7 @@ def denoise(
     table: dict[str, dict[float, list[float]]] = {}
     took: dict[str, float] = {}
     late: list[str] = []
-    for kind, setting in _order():
+    for kind, setting in order():
         if table and time.monotonic() - started > seconds:
             late += [kind] if kind not in late else []
             continue
@@ -114,7 +114,7 @@ def denoise(
     return Classical(best, description, held_out, chosen, took)
 
 
-def _order() -> Iterator[tuple[str, float]]:
+def order() -> Iterator[tuple[str, float]]:
     """Middle settings of every method first, so that a time limit leaves none out."""
     for _, kind, setting in sorted(
         (abs(place - (len(settings) - 1) / 2), kind, setting)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from zcdl_common.baselines import Classical
-from zcdl_common.baselines.denoise import MOST_IMAGES, SETTINGS, TUNED_ON, Denoiser, _order, filtered
+from zcdl_common.baselines.denoise import MOST_IMAGES, SETTINGS, TUNED_ON, Denoiser, filtered, order
 from zcdl_common.patches import centre
 from zcdl_common.task import Array
 
@@ -51,7 +51,7 @@ def denoise(
     table: dict[tuple[str, float], float] = {}
     took: dict[str, float] = {}
     late: list[str] = []
-    for kind, setting in _order():
+    for kind, setting in order():
         if table and time.monotonic() - started > seconds:
             late += [kind] if kind not in late else []
             continue
