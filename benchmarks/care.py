@@ -49,7 +49,11 @@ def theirs(run, samples, steps):
         "",
     )
     x, y, _ = create_patches(
-        raw, config.patch_size, config.patches_per_image, no_background_patches(0.4), verbose=False
+        raw,
+        config.patch_size,
+        config.patches_per_image,
+        patch_filter=no_background_patches(0.4),
+        verbose=False,
     )
     x, y = x[:, 0, ..., None], y[:, 0, ..., None]
     model = CARE(
