@@ -86,7 +86,7 @@ def plan(config: CareConfig, facts: Facts) -> Plan:
                 "covers an image about once an epoch" if patches == per_image else "16 steps an epoch",
             ),
             "epochs": (100, "enough for most data; a time limit or early stopping may end sooner"),
-            "learning_rate": (1e-3, "learns faster than the 4e-4 of the publication's software, as well"),
+            "learning_rate": (1e-3, "falls as training goes on; the publication's software begins with 4e-4"),
         },
     )
     check_patch(planned.config, facts, multiple)
