@@ -150,11 +150,12 @@ class KerasModel:
         RunError
             Not even a single patch fits.
         """
-        self.part = len(batch["source"])
+        self.part, before = len(batch["source"]), self.net.get_weights()
         while True:
             try:
                 piece = slice(self.part)
                 self._gradients(batch["source"][piece], self._learned(batch, piece))
+                self.net.set_weights(before)  # batch normalisation remembers the trial
                 return self.part
             except tf.errors.ResourceExhaustedError as error:
                 if self.part == 1:

@@ -93,14 +93,6 @@ class Noise2VoidModel(_keras.KerasModel):
             losses.append(self.loss(target, found[None]))
         return {"val_loss": float(np.mean(losses))}
 
-    def fit_memory(self, batch: Batch) -> int:
-        """See `_keras.KerasModel.fit_memory`; batch normalisation would remember the trial."""
-        before = self.net.get_weights()
-        try:
-            return super().fit_memory(batch)
-        finally:
-            self.net.set_weights(before)
-
     def decode(self, maps: tuple[Array, ...], settings: Mapping[str, Any]) -> Prediction:
         """Map ((Z)YXC) -> image float32 ((Z)YXC) in the units of the noisy images."""
         return restoring.decode(maps[0], self.facts)
