@@ -15,8 +15,8 @@ PACKAGES = """
 """.split()  # noqa: SIM905
 
 
-def environment(device: str) -> str:
-    """Versions and machine, a line each."""
+def environment(device: str, backend: str) -> str:
+    """Versions and machine, a line each; a GPU by the name that the network's backend gives it."""
     lines = [f"date: {datetime.datetime.now():%Y-%m-%d %H:%M}", f"python: {platform.python_version()}"]
     lines += [
         f"system: {platform.system()} {platform.machine()}",
@@ -24,7 +24,8 @@ def environment(device: str) -> str:
         f"device: {device}",
     ]
     if device == "gpu":
-        lines.append(f"gpu: {resolve('zcdl_common.models._torch:device_name')()}")
+        module = "_torch" if backend == "torch" else "_keras"
+        lines.append(f"gpu: {resolve(f'zcdl_common.models.{module}:device_name')()}")
     for package in PACKAGES:
         try:
             lines.append(f"{package}: {version(package)}")

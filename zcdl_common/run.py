@@ -135,7 +135,7 @@ def create(
             f"The results folder {folder.parent} cannot be used: {error.strerror or error}. Name another one "
             "under results, one that you may write to."
         ) from None
-    write_text(folder / "environment.txt", environment(facts.device))
+    write_text(folder / "environment.txt", environment(facts.device, network.backend))
     write_text(folder / "data.csv", data_table(data))
     write_plan(run)
     config.write(folder / "config.yaml")  # last: a folder with a config is a whole run

@@ -6,7 +6,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zcdl_common import networks, run, session
+from zcdl_common import environment, networks, run, session
 from zcdl_common.errors import RunError
 from zcdl_common.networks.unet import UNetConfig
 from zcdl_common.task import Facts
@@ -242,3 +242,10 @@ def test_a_limit_that_was_taken_away_no_longer_holds(images_2d, make, tmp_path):
     assert free.config.time_budget_minutes is None and free.config.early_stop_epochs is None
     session.train(free, data)
     assert len(free.history()) == 3
+
+
+@pytest.mark.parametrize(("backend", "module"), [("torch", "_torch"), ("tensorflow", "_keras")])
+def test_a_gpu_is_named_by_the_backend_that_trains_on_it(monkeypatch, backend, module):
+    monkeypatch.setattr(environment, "resolve", lambda name: lambda: name)
+    assert f"gpu: zcdl_common.models.{module}:device_name" in environment.environment("gpu", backend)
+    assert "gpu:" not in environment.environment("cpu", backend)
