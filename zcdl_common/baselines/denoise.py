@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,9 +87,42 @@ def denoise(
     Chambolle 2004, doi:10.1023/B:JMIV.0000011325.36760.1e (total variation); Chang et al. 2000,
     doi:10.1109/83.862633 (wavelets); Buades et al. 2005, doi:10.1109/CVPR.2005.38 (non-local means).
     """
-    started = time.monotonic()
     pairs = [_middle(*pair) for pair in train[:MOST_IMAGES]]
-    aspect = pixel_size[0] / pixel_size[-1] if pixel_size and len(pixel_size) == 3 else 1.0
+    aspect = aspect_of(pixel_size)
+    table, took, late = try_settings(
+        lambda kind, setting: [_score(clean, filtered(poor, kind, setting, aspect)) for poor, clean in pairs],
+        seconds,
+    )
+    held_out = {kind: _held_out(np.array(list(by.values()))) for kind, by in table.items()}
+    best = max(held_out, key=lambda kind: held_out[kind])
+    settings = table[best]
+    setting = max(settings, key=lambda s: float(np.mean(settings[s])))
+    chosen = Denoiser(best, setting, aspect, _mix(pairs, best, setting, aspect))
+    ranking = ", ".join(f"{kind} {score:.1f}" for kind, score in held_out.items())
+    description = f"{best} ({chosen}). Mean PSNR on {len(pairs)} training images, in dB: {ranking}."
+    return Classical(best, description + late, held_out, chosen, took)
+
+
+def aspect_of(pixel_size: Sequence[float] | None) -> float:
+    """Distance of planes over distance of pixels; 1 in 2D, or where it is not known."""
+    return pixel_size[0] / pixel_size[-1] if pixel_size and len(pixel_size) == 3 else 1.0
+
+
+def try_settings(
+    score: Callable[[str, float], list[float]], seconds: float
+) -> tuple[dict[str, dict[float, list[float]]], dict[str, float], str]:
+    """Score every setting of every method that can be begun within `seconds`, the first one always.
+
+    Returns
+    -------
+    table
+        Method -> setting -> what `score` gives, a number an image.
+    took
+        Seconds that each method took.
+    late
+        Sentence on what was not tried; empty where all was.
+    """
+    started = time.monotonic()
     table: dict[str, dict[float, list[float]]] = {}
     took: dict[str, float] = {}
     late: list[str] = []
@@ -98,20 +131,9 @@ def denoise(
             late += [kind] if kind not in late else []
             continue
         begun = time.monotonic()
-        table.setdefault(kind, {})[setting] = [
-            _score(clean, filtered(poor, kind, setting, aspect)) for poor, clean in pairs
-        ]
+        table.setdefault(kind, {})[setting] = score(kind, setting)
         took[kind] = took.get(kind, 0.0) + time.monotonic() - begun
-    held_out = {kind: _held_out(np.array(list(by.values()))) for kind, by in table.items()}
-    best = max(held_out, key=lambda kind: held_out[kind])
-    settings = table[best]
-    setting = max(settings, key=lambda s: float(np.mean(settings[s])))
-    chosen = Denoiser(best, setting, aspect, _mix(pairs, best, setting, aspect))
-    ranking = ", ".join(f"{kind} {score:.1f}" for kind, score in held_out.items())
-    description = f"{best} ({chosen}). Mean PSNR on {len(pairs)} training images, in dB: {ranking}."
-    if late:
-        description += f" Not all settings tried within {seconds:g} s: {', '.join(late)}."
-    return Classical(best, description, held_out, chosen, took)
+    return table, took, f" Not all settings tried within {seconds:g} s: {', '.join(late)}." if late else ""
 
 
 def order() -> Iterator[tuple[str, float]]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
 
 from zcdl_common.baselines import Classical
-from zcdl_common.baselines.denoise import MOST_IMAGES, SETTINGS, TUNED_ON, Denoiser, filtered, order
+from zcdl_common.baselines.denoise import (
+    MOST_IMAGES,
+    TUNED_ON,
+    Denoiser,
+    aspect_of,
+    filtered,
+    try_settings,
+)
 from zcdl_common.patches import centre
 from zcdl_common.task import Array
 
@@ -45,35 +51,23 @@ def denoise(
     ----------
     Batson & Royer 2019, Noise2Self: blind denoising by self-supervision, ICML, arXiv:1901.11365.
     """
-    started = time.monotonic()
     parts = [centre(image, TUNED_ON[image.ndim - 1]).astype(np.float32) for image in images[:MOST_IMAGES]]
-    aspect = pixel_size[0] / pixel_size[-1] if pixel_size and len(pixel_size) == 3 else 1.0
-    table: dict[tuple[str, float], float] = {}
-    took: dict[str, float] = {}
-    late: list[str] = []
-    for kind, setting in order():
-        if table and time.monotonic() - started > seconds:
-            late += [kind] if kind not in late else []
-            continue
-        begun = time.monotonic()
-        table[kind, setting] = float(np.mean([hidden_error(part, kind, setting, aspect) for part in parts]))
-        took[kind] = took.get(kind, 0.0) + time.monotonic() - begun
-    best, setting = min(table, key=lambda tried: table[tried])
+    aspect = aspect_of(pixel_size)
+    table, took, late = try_settings(
+        lambda kind, setting: [hidden_error(part, kind, setting, aspect) for part in parts], seconds
+    )
+    errors = {kind: {setting: float(np.mean(e)) for setting, e in by.items()} for kind, by in table.items()}
+    best = min(errors, key=lambda kind: min(errors[kind].values()))
+    setting = min(errors[best], key=lambda tried: errors[best][tried])
     channels = parts[0].shape[-1]
     chosen = Denoiser(best, setting, aspect, np.eye(channels + 1, channels))
-    scores = {
-        kind: -10 * float(np.log10(max(1e-12, min(e for (k, _), e in table.items() if k == kind))))
-        for kind in SETTINGS
-        if kind in took
-    }
+    scores = {kind: -10 * float(np.log10(max(1e-12, min(by.values())))) for kind, by in errors.items()}
     ranking = ", ".join(f"{kind} {score:.2f}" for kind, score in scores.items())
     description = (
         f"{best} ({chosen}), calibrated without truth on {len(parts)} noisy images (J-invariance). Variance "
         f"over squared error at hidden pixels, in dB: {ranking}."
     )
-    if late:
-        description += f" Not all settings tried within {seconds:g} s: {', '.join(late)}."
-    return Classical(best, description, scores, chosen, took)
+    return Classical(best, description + late, scores, chosen, took)
 
 
 def hidden_error(image: Array, kind: str, setting: float, aspect: float = 1.0) -> float:
