@@ -19,7 +19,6 @@ def noise_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
     return {
         "extra": {
             "target_channels": info.channel_names,
-            "target_dtype": info.dtype,
             "target_offset": scale.mean,
             "target_span": scale.std,
         }

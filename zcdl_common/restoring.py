@@ -67,7 +67,6 @@ def image_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
     return {
         "extra": {
             "target_channels": info.channel_names,
-            "target_dtype": info.dtype,
             "target_offset": tuple(offset),
             "target_span": tuple(span),
         }

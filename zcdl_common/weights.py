@@ -50,10 +50,7 @@ def read(config: Config) -> Mapping[str, Array]:
         return open_run(folder).load(config.weights).state()
     there = model_folders.find(config.start_from)
     if there is not None:
-        return {
-            f"module/net/{key}": value
-            for key, value in resolve("zcdl_common.models._keras:read_arrays")(there.weights).items()
-        }
+        return _arrays(there.weights, "_keras")
     from zcdl_common.export.read import open_package
 
     package = open_package(config.start_from, allow_code=config.allow_code)
@@ -64,5 +61,10 @@ def read(config: Config) -> Mapping[str, Array]:
             f"The package {config.start_from} holds {', '.join(package.files)} and no {wanted}, so it cannot "
             f"be trained further here. Choose a package with weights for {backend}, or train from scratch."
         )
-    arrays = resolve(f"zcdl_common.models.{module}:read_arrays")(package.files[wanted])
+    return _arrays(package.files[wanted], module)
+
+
+def _arrays(path: Path, module: str) -> dict[str, Array]:
+    """Weights of a file under the names that `Model.state` gives them."""
+    arrays = resolve(f"zcdl_common.models.{module}:read_arrays")(path)
     return {f"module/net/{key}": value for key, value in arrays.items()}

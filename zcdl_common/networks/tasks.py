@@ -1,5 +1,7 @@
 """The kinds of target that networks share."""
 
+from dataclasses import replace
+
 from zcdl_common.task import Task
 
 RESTORE = Task(
@@ -42,24 +44,14 @@ INSTANCES = Task(
     target_label="label images",
 )
 
-DENOISE = Task(
+DENOISE = replace(
+    RESTORE,
     name="denoise",
-    annotations="zcdl_common.restoring:open_images",
-    target="zcdl_common.restoring:clean_image",
     facts="zcdl_common.denoising:noise_facts",
     scores="zcdl_common.denoising:scores",
     baseline="zcdl_common.denoising:baseline",
-    outputs="zcdl_common.restoring:outputs",
-    stream="zcdl_common.restoring:image_output",
     error_maps="zcdl_common.denoising:error_maps",
-    picture="zcdl_common.plots:draw_restoration",
-    error_picture="zcdl_common.plots:draw_difference",
-    plane_scores="zcdl_common.restoring:plane_scores",
-    zoo_name="image-restoration",
-    source_label="noisy images",
-    target_label="clean images",
     needs_target=False,
-    input_is_prediction=True,
 )
 
 SEGMENT = Task(
