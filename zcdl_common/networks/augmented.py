@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from zcdl_common.augment import Augmentation
@@ -28,6 +29,21 @@ class GeometryConfig(Config):
     """Bend the patches by about so many pixels."""
 
     def augmentation(self) -> Augmentation:
-        """The changes as `zcdl_common.augment` takes them; what a network does not have stays off."""
-        kinds = {name: getattr(self, name, 0.0) for name in ("intensity", "noise", "blur")}
-        return Augmentation(self.flips, self.rotations, self.scale, self.shear, self.elastic, **kinds)
+        """The changes as `zcdl_common.augment` takes them."""
+        geometry = (self.flips, self.rotations, self.scale, self.shear, self.elastic)
+        return Augmentation(*geometry, intensity=0.0, noise=0.0)
+
+
+class AugmentedConfig(GeometryConfig):
+    """What may also happen to the patch alone, where its target is no image."""
+
+    intensity: float = setting(0.2, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
+    """Change brightness and contrast by up to this share."""
+    noise: float = setting(0.05, section="augmentation", label="noise", ge=0.0, le=1.0)
+    """Add noise with a standard deviation of up to this share of the contrast."""
+    blur: float = setting(0.0, section="augmentation", label="blur (pixels)", ge=0.0, le=10.0)
+    """Blur with a standard deviation of up to so many pixels."""
+
+    def augmentation(self) -> Augmentation:
+        """The changes as `zcdl_common.augment` takes them."""
+        return replace(super().augmentation(), intensity=self.intensity, noise=self.noise, blur=self.blur)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from zcdl_common import model_folders
 from zcdl_common.errors import ConfigError
 from zcdl_common.network import Network, Plan
-from zcdl_common.networks.augmented import GeometryConfig
+from zcdl_common.networks.augmented import AugmentedConfig
 from zcdl_common.networks.plans import check_patch, fill, plan_patch, size_text, smallest
 from zcdl_common.networks.tasks import INSTANCES
 from zcdl_common.parameter import FloatTuple, IntTuple, setting
@@ -19,7 +19,7 @@ POINTS_ACROSS = 8
 """Grid points that a typical object keeps across at least: fewer, and neighbours are hard to tell apart."""
 
 
-class StarDistConfig(GeometryConfig):
+class StarDistConfig(AugmentedConfig):
     """Parameters of the StarDist notebook."""
 
     network: ClassVar[str] = "stardist"
@@ -46,13 +46,6 @@ class StarDistConfig(GeometryConfig):
         0.2, section="settings", label="weight of the distances", more=True, gt=0.0, le=10.0
     )
     """How much the outlines count in training beside finding the objects, which counts 1."""
-
-    intensity: float = setting(0.2, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
-    """Change brightness and contrast by up to this share."""
-    noise: float = setting(0.05, section="augmentation", label="noise", ge=0.0, le=1.0)
-    """Add noise with a standard deviation of up to this share of the contrast."""
-    blur: float = setting(0.0, section="augmentation", label="blur (pixels)", ge=0.0, le=10.0)
-    """Blur with a standard deviation of up to so many pixels."""
 
     prob_thresh: float | None = setting(
         None, section="use", label="probability threshold", use=True, gt=0.0, lt=1.0

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from zcdl_common.errors import ConfigError
 from zcdl_common.network import Best, Network, Plan
-from zcdl_common.networks.augmented import GeometryConfig
+from zcdl_common.networks.augmented import AugmentedConfig
 from zcdl_common.networks.plans import (
     check_patch,
     fill,
@@ -23,7 +23,7 @@ from zcdl_common.scales import Percentile
 from zcdl_common.task import Facts
 
 
-class UNetConfig(GeometryConfig):
+class UNetConfig(AugmentedConfig):
     """Parameters of the U-Net notebook."""
 
     network: ClassVar[str] = "unet"
@@ -56,13 +56,6 @@ class UNetConfig(GeometryConfig):
     """How the weights are changed from the gradient."""
     weight_decay: float = setting(0.0, section="settings", label="weight decay", more=True, ge=0.0, le=1.0)
     """Pulls weights towards zero, against overfitting."""
-
-    intensity: float = setting(0.2, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
-    """Change brightness and contrast by up to this share."""
-    noise: float = setting(0.05, section="augmentation", label="noise", ge=0.0, le=1.0)
-    """Add noise with a standard deviation of up to this share of the contrast."""
-    blur: float = setting(0.0, section="augmentation", label="blur (pixels)", ge=0.0, le=10.0)
-    """Blur with a standard deviation of up to so many pixels."""
 
     threshold: float | None = setting(None, section="use", label="threshold", use=True, gt=0.0, lt=1.0)
     """Probability above which a pixel is foreground; empty: chosen on the validation images."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zcdl_common.plots.images import PixelSize, colour, flatten, resize, show
-from zcdl_common.plots.segmentation import outlines, thicken
+from zcdl_common.plots.images import PixelSize, flatten, resize, show
+from zcdl_common.plots.segmentation import draw_over, outlines, thicken
 from zcdl_common.plots.style import CLASS_COLOURS, ERROR_COLOURS
 from zcdl_common.task import Array
 
@@ -39,14 +39,7 @@ def draw_instances(
     fill
         Opacity of the tint inside the outlines, 0 to 1.
     """
-    ndim = source.ndim - 1
-    flat = flatten(source, ndim, pixel_size)
-    picture, _ = colour(flat)
-    if labels is not None:
-        labels = labels[..., 0] if np.ndim(labels) == source.ndim else labels
-        small = resize(flatten(np.asarray(labels), ndim, pixel_size), smooth=False)
-        picture = outlined(picture, small.astype(np.int64), fill)
-    show(axes, picture, flat.shape[:2], source.shape[1] if ndim == 3 else 0)
+    draw_over(axes, source, labels, pixel_size, lambda p, small: outlined(p, small.astype(np.int64), fill))
 
 
 def outlined(picture: Array, labels: Array, fill: float = 0.15) -> Array:

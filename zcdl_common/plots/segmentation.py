@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,13 +33,23 @@ def draw_segmentation(
     fill
         Opacity of the tint inside the outlines, 0 to 1.
     """
+    draw_over(axes, source, classes, pixel_size, lambda picture, mask: overlay(picture, mask, fill))
+
+
+def draw_over(
+    axes: Axes,
+    source: Array,
+    numbers: Array | None,
+    pixel_size: PixelSize,
+    paint: Callable[[Array, Array], Array],
+) -> None:
+    """Draw an image (Z)YXC and what ``paint(picture, numbers)`` makes of it with numbers (Z)YX or (Z)YX1."""
     ndim = source.ndim - 1
     flat = flatten(source, ndim, pixel_size)
     picture, _ = colour(flat)
-    if classes is not None:
-        classes = classes[..., 0] if np.ndim(classes) == source.ndim else classes
-        mask = resize(flatten(np.asarray(classes), ndim, pixel_size), smooth=False)
-        picture = overlay(picture, mask, fill)
+    if numbers is not None:
+        numbers = numbers[..., 0] if np.ndim(numbers) == source.ndim else numbers
+        picture = paint(picture, resize(flatten(np.asarray(numbers), ndim, pixel_size), smooth=False))
     show(axes, picture, flat.shape[:2], source.shape[1] if ndim == 3 else 0)
 
 
