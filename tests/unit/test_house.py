@@ -23,18 +23,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 from check_colab import differences, pins  # noqa: E402
 
 # Read at run time where a user has it; never a dependency (DESIGN: vendor formats).
-OPTIONAL = {
-    "bioio",
-    "google",
-    "torch",
-    "tensorflow",
-    "tf_keras",
-    "keras",
-    "n2v",
-    "csbdeep",
-    "h5py",
-    "tf2onnx",
-}
+OPTIONAL = {"bioio", "google", "n2v"}
 
 
 def lock(name: str) -> dict[str, str]:
@@ -56,7 +45,8 @@ def test_no_module_is_called_after_nothing():
 
 
 def test_every_package_that_is_imported_is_declared():
-    declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    texts = PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), [])
+    declared = {canonicalize_name(Requirement(text).name) for text in texts}
     distributions = packages_distributions()
     missing = set()
     for path in PACKAGE:
@@ -65,7 +55,8 @@ def test_every_package_that_is_imported_is_declared():
             if isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module or ""]
             for name in {name.split(".")[0] for name in names} - OPTIONAL - {"zcdl_common"}:
-                owners = {canonicalize_name(owner) for owner in distributions.get(name, [name])}
+                # tensorflow comes as tensorflow-cpu too
+                owners = {canonicalize_name(owner) for owner in [name, *distributions.get(name, [])]}
                 if name not in sys.stdlib_module_names and not owners & declared:
                     missing.add(f"{path.name}: {name}")
     assert not missing
