@@ -45,8 +45,8 @@ def test_no_module_is_called_after_nothing():
 
 
 def test_every_package_that_is_imported_is_declared():
-    texts = PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), [])
-    declared = {canonicalize_name(Requirement(text).name) for text in texts}
+    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    declared = {canonicalize_name(Requirement(text).name) for texts in groups for text in texts}
     distributions = packages_distributions()
     missing = set()
     for path in PACKAGE:
