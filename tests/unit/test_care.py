@@ -4,6 +4,7 @@ import pytest
 from zcdl_common import networks
 from zcdl_common.errors import ConfigError, RunError
 from zcdl_common.models.care import CareModel, field_of_view
+from zcdl_common.networks.augmented import GeometryConfig
 from zcdl_common.networks.care import CareConfig, plan
 from zcdl_common.patches import Prepared
 from zcdl_common.task import Facts, Sample
@@ -196,7 +197,7 @@ def test_what_shapes_the_network_changes_it(name, value):
 
 
 def test_every_own_parameter_is_shown_to_do_something():
-    own = set(CareConfig.model_fields) - set(CareConfig.__mro__[1].model_fields)
+    own = set(CareConfig.model_fields) - set(GeometryConfig.model_fields)
     assert own == {"loss", "min_signal", "depth", "kernel", "filters", "residual"}
     assert CareConfig().scale == 0.0, "interpolation smooths the noise that is to be learned"
 
