@@ -34,6 +34,12 @@ class ModelFolder:
     config: dict[str, Any]
     """``config.json``."""
 
+    def thresholds(self) -> dict[str, float]:
+        """``prob_thresh`` and ``nms_thresh`` of ``thresholds.json``; empty where there is none."""
+        path = self.folder / "thresholds.json"
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return {f"{name}_thresh": float(known[name]) for name in ("prob", "nms") if name in known}
+
 
 def find(text: str) -> ModelFolder | None:
     """The model folder that `text` names, or the ready-made model, fetched once; None for anything else.
@@ -63,6 +69,26 @@ def find(text: str) -> ModelFolder | None:
     return ModelFolder(folder, found, config)
 
 
+def misfit(there: ModelFolder, ndim: int, channels: int | None = None) -> str:
+    """Why a model is not for such images, as a part of a sentence; "" where it is."""
+    dimension, own = there.config.get("n_dim", ndim), there.config.get("n_channel_in", channels)
+    if dimension != ndim:
+        return f"it is for {dimension}D images, yours are {ndim}D"
+    if channels is not None and own != channels:
+        return f"it is for images of {own} channel{'s' * (own != 1)}, yours have {channels}"
+    return ""
+
+
+def at_hand() -> list[str]:
+    """Names of the ready-made models that were fetched before."""
+    return [name for name in READY_MADE if (default_cache() / "models" / name).is_dir()]
+
+
+def by_hand(name: str) -> str:
+    """How to get a ready-made model without internet, as a part of a sentence."""
+    return f"download {ADDRESS.format(name)} elsewhere, unpack it, and name its folder under start_from"
+
+
 def fetch_ready_made(name: str) -> Path:
     """Folder of a ready-made model, kept beside the example data and checked by its hash."""
     root = default_cache() / "models"
@@ -73,8 +99,8 @@ def fetch_ready_made(name: str) -> Path:
             archive = fetch(address, READY_MADE[name], None, root / f"{name}.zip", ProgressLine(name))
         except DataError as error:
             raise DataError(
-                f"The ready-made model {name} could not be fetched. Without internet here, download "
-                f"{address} elsewhere, unpack it, and name its folder under start_from. The reason: {error}"
+                f"The ready-made model {name} could not be fetched. Without internet here, {by_hand(name)}. "
+                f"The reason: {error}"
             ) from None
         unpack(archive, folder)
     return next(folder.rglob("config.json"), folder / "config.json").parent

@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -50,13 +51,51 @@ def test_what_the_user_chose_stays(written):
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"n_dim": 3}, "3D"), ({"backbone": "resnet"}, "resnet"), ({"n_classes": 2}, "kinds of objects")],
+    [
+        ({"n_dim": 3}, "3D"),
+        ({"n_classes": 2}, "kinds of objects"),
+        ({"rays_json": {"name": "Rays_Cartesian", "kwargs": {}}}, "golden spiral"),
+    ],
 )
 def test_models_of_another_kind_are_refused_in_words(written, change, said):
     path = written.logdir / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(ConfigError, match=said):
         plan(StarDistConfig.parse({"start_from": str(written.logdir)}), FACTS)
+
+
+def test_a_residual_network_can_be_trained_further_and_needs_its_folder_no_more(tmp_path):
+    from stardist import Rays_GoldenSpiral
+    from stardist.models import Config3D, StarDist3D
+
+    flatness = (2.0, 1.0, 1.0)
+    config = Config3D(
+        "ZYX", rays=Rays_GoldenSpiral(12, anisotropy=flatness), anisotropy=flatness, grid=(1, 2, 2),
+        backbone="resnet", resnet_n_filter_base=4, net_conv_after_resnet=16,
+    )  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        theirs = StarDist3D(config, name="demo", basedir=str(tmp_path))
+    theirs.keras_model.save_weights(str(theirs.logdir / "weights_best.h5"))
+    sides = {"extents": (7.0, 14.0, 14.0), "anisotropy": (2.0, 1.0, 1.0)}
+    facts = Facts(3, ("c",), ((32, 64, 64),), "uint16", counts={"train": 2}, extra=sides)
+    planned = plan(StarDistConfig.parse({"start_from": str(theirs.logdir)}), facts).config
+    assert (planned.depth, planned.filters, planned.n_rays, planned.grid) == (0, 4, 12, (1, 2, 2))
+    model = StarDistModel(planned, facts)
+    assert weights.start(model, planned) == []
+    image = np.random.default_rng(0).random((1, 16, 32, 32, 1), np.float32)
+    for one, other in zip(model.forward(image), theirs.keras_model.predict(image, verbose=0), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    np.testing.assert_array_equal(model.rays.vertices, Rays_GoldenSpiral(12, anisotropy=flatness).vertices)
+    shutil.rmtree(theirs.logdir)  # a run of it opens from its own config
+    again = StarDistModel(planned, facts)
+    assert [w.shape for w in again.net.get_weights()] == [w.shape for w in model.net.get_weights()]
+
+
+def test_thresholds_come_from_the_folder(written):
+    there = model_folders.find(str(written.logdir))
+    assert there.thresholds() == {}
+    (written.logdir / "thresholds.json").write_text('{"prob": 0.48, "nms": 0.3}')
+    assert there.thresholds() == {"prob_thresh": 0.48, "nms_thresh": 0.3}
 
 
 def test_a_part_of_a_model_is_named(written):
@@ -81,8 +120,6 @@ def test_without_internet_a_ready_made_model_says_what_to_do(tmp_path, monkeypat
 
 
 def test_a_ready_made_model_is_fetched_once_and_found(tmp_path, monkeypatch, written):
-    import shutil
-
     asked = []
 
     def fetch(address, digest, size, target, progress):

@@ -154,7 +154,8 @@ def test_what_is_frozen_stays(freeze):
 
 
 @pytest.mark.parametrize(
-    ("grid", "depth"), [((1, 1), 1), ((2, 2), 1), ((4, 4), 1), ((2, 2), 2), ((1, 2, 2), 1)]
+    ("grid", "depth"),
+    [((1, 1), 1), ((2, 2), 1), ((4, 4), 1), ((2, 2), 2), ((1, 2, 2), 1), ((1, 2, 2), 0), ((2, 4, 4), 0)],
 )
 def test_no_pixel_beyond_the_halo_changes_an_output_pixel(grid, depth):
     ndim = len(grid)
@@ -166,14 +167,14 @@ def test_no_pixel_beyond_the_halo_changes_an_output_pixel(grid, depth):
     halo, stride = model.geometry.halo, model.geometry.multiple
     assert model.geometry.multiple == model.library._axes_div_by("ZYX"[-ndim:])
     size = tuple(2 * (h + 2 * s) for h, s in zip(halo, stride, strict=True))
-    image = np.random.default_rng(0).random((1, *size, 1), np.float32)
+    image = np.zeros((1, *size, 1), np.float32)  # what comes out of it is 0, so that nothing is rounded away
     before, reach = model.forward(image), [0] * ndim
     for offset in range(max(stride)):
         place = tuple(n // 2 + min(offset, s - 1) for n, s in zip(size, stride, strict=True))
         changed = image.copy()
-        changed[(0, *place)] += 100
+        changed[(0, *place)] = 1e20
         for one, other in zip(model.forward(changed), before, strict=True):
-            where = np.argwhere(np.abs(one - other)[0].max(-1) > 1e-5)
+            where = np.argwhere((one != other)[0].any(-1))
             for axis in range(ndim):
                 first, last = where[:, axis].min() * grid[axis], where[:, axis].max() * grid[axis]
                 ends = (place[axis] - first, last + grid[axis] - 1 - place[axis])
@@ -182,16 +183,18 @@ def test_no_pixel_beyond_the_halo_changes_an_output_pixel(grid, depth):
         assert reach[axis] <= halo[axis] <= 1.5 * reach[axis] + stride[axis]
 
 
-@pytest.mark.parametrize(("ndim", "shape"), [(2, (93, 131)), (3, (11, 42, 50))])
-def test_tiles_give_what_the_whole_image_gives(ndim, shape):
-    model = scramble(build(ndim))
+@pytest.mark.parametrize(
+    ("ndim", "shape", "depth"), [(2, (93, 131), 1), (3, (11, 42, 50), 1), (3, (11, 90, 100), 0)]
+)
+def test_tiles_give_what_the_whole_image_gives(ndim, shape, depth):
+    model = scramble(build(ndim, depth=depth))
     image = np.random.default_rng(0).normal(size=(*shape, 1)).astype(np.float32)
     whole = predict_whole(model.forward, image, model.geometry)
     tiled = predict_tiled(model.forward, image, model.geometry, tile=(8,) * ndim)
     points = tuple(-(-n // g) for n, g in zip(shape, model.grid, strict=True))
     assert [w.shape for w in whole] == [(*points, 1), (*points, 8)]
     for one, other in zip(tiled, whole, strict=True):
-        assert other.std() > 1e-3
+        assert other.std() > 5e-4
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
@@ -319,9 +322,9 @@ def test_saved_weights_open_in_stardist_and_those_of_another_network_are_refused
         build(n_rays=16).load(tmp_path, "best")
 
 
-@pytest.mark.parametrize("ndim", [2, 3])
-def test_a_packages_model_says_the_same_on_the_grid(ndim, tmp_path):
-    model = scramble(build(ndim))
+@pytest.mark.parametrize(("ndim", "depth"), [(2, 1), (3, 1), (3, 0)])
+def test_a_packages_model_says_the_same_on_the_grid(ndim, depth, tmp_path):
+    model = scramble(build(ndim, depth=depth))
     image = np.random.default_rng(0).random((1, *(16,) * ndim, 1), np.float32)
     packed = model.packed(tmp_path, {"prob_thresh": 0.6, "nms_thresh": 0.3})
     (whole,) = packed.forward(image)
@@ -443,6 +446,8 @@ def test_the_plan_says_what_cannot_be():
     facts = facts_for(2)
     with pytest.raises(ConfigError, match=r"1, 2, 4 or 8"):
         plan(StarDistConfig.parse({"grid": (3, 3)}), facts)
+    with pytest.raises(ConfigError, match="residual network is for stacks"):
+        plan(StarDistConfig.parse({"depth": 0}), facts_for(2))
     with pytest.raises(ConfigError, match="2 numbers"):
         plan(StarDistConfig.parse({"grid": (1, 2, 2)}), facts)
     with pytest.raises(ConfigError, match="for 3D"):

@@ -17,7 +17,7 @@ from zcdl_common import stardistances
 from zcdl_common.augment import augment
 from zcdl_common.models import _keras, _keras_export
 from zcdl_common.network import Geometry, Map, Packed, WeightsFiles
-from zcdl_common.networks.stardist import StarDistConfig, field_of_view, multiple
+from zcdl_common.networks.stardist import RESIDUAL_BLOCKS, StarDistConfig, field_of_view, multiple
 from zcdl_common.patches import centre, cut
 from zcdl_common.task import Array, Batch, Facts, Prediction, Sample
 from zcdl_common.thresholds import CANDIDATES, lowest_threshold
@@ -218,12 +218,13 @@ def build(config: StarDistConfig, facts: Facts) -> Any:
     from stardist import Rays_GoldenSpiral
     from stardist.models import Config2D, Config3D, StarDist2D, StarDist3D
 
+    kind = "unet" if config.depth else "resnet"
     common = {
         "n_channel_in": len(facts.channels),
         "grid": tuple(config.grid),
-        "unet_n_depth": config.depth,
-        "unet_n_filter_base": config.filters,
-        "net_conv_after_unet": 4 * config.filters,  # 128 after 32, as in the publications
+        f"{kind}_n_filter_base": config.filters,
+        f"net_conv_after_{kind}": 4 * config.filters,  # 128 after 32, as in the publications
+        **({"unet_n_depth": config.depth} if config.depth else {"resnet_n_blocks": RESIDUAL_BLOCKS}),
         "train_patch_size": tuple(config.patch_size),
         "train_batch_size": config.batch_size,
         "train_learning_rate": config.learning_rate,
@@ -236,7 +237,7 @@ def build(config: StarDistConfig, facts: Facts) -> Any:
         return StarDist2D(Config2D("YX", n_rays=config.n_rays, **common), basedir=None)
     flatness = tuple(config.anisotropy)
     rays = Rays_GoldenSpiral(config.n_rays, anisotropy=flatness)
-    return StarDist3D(Config3D("ZYX", rays=rays, anisotropy=flatness, **common), basedir=None)
+    return StarDist3D(Config3D("ZYX", rays=rays, anisotropy=flatness, backbone=kind, **common), basedir=None)
 
 
 def joined(net: Any, grid: tuple[int, ...]) -> Any:

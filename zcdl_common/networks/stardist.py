@@ -17,6 +17,10 @@ from zcdl_common.task import Facts
 
 POINTS_ACROSS = 8
 """Grid points that a typical object keeps across at least: fewer, and neighbours are hard to tell apart."""
+RESIDUAL_BLOCKS = 4
+"""Of the residual network, as in stardist."""
+SPIRAL = "Rays_GoldenSpiral"
+"""The directions of rays in 3D, by the name that stardist has for them."""
 
 
 class StarDistConfig(AugmentedConfig):
@@ -30,8 +34,9 @@ class StarDistConfig(AugmentedConfig):
     """The network answers for every so many pixels, (Z) Y, X: 1, 2, 4 or 8. Large for large objects."""
     anisotropy: FloatTuple | None = setting(None, section="settings", label="flatness (Z, Y, X)", more=True)
     """3D: how many times fewer pixels an object spans along each axis than along its longest."""
-    depth: int | None = setting(None, section="settings", label="depth", more=True, ge=1, le=5)
-    """How often the image is halved inside the network; more sees further and learns slower."""
+    depth: int | None = setting(None, section="settings", label="depth", more=True, ge=0, le=5)
+    """How often the image is halved inside the network; more sees further and learns slower. 0, for stacks: a
+    residual network, which halves it down to the grid alone, like the ready-made 3D_demo."""
     filters: int | None = setting(None, section="settings", label="filters", more=True, ge=4, le=128)
     """Features of the first level; they double at each further one."""
     foreground_patches: float = setting(
@@ -67,6 +72,8 @@ def field_of_view(grid: tuple[int, ...], depth: int) -> tuple[int, ...]:
 
 def _reach(largest: int, grid: int, depth: int) -> int:
     """Reach along an axis: filters of 3 pixels, two before every halving and after every doubling."""
+    if depth == 0:
+        return _residual_reach(grid)
     reach, stride = 0, 1
     for _ in range(largest.bit_length() - 1):  # down to the grid; an axis of a smaller one waits
         reach += 2 * stride
@@ -74,6 +81,19 @@ def _reach(largest: int, grid: int, depth: int) -> int:
     deepest: int = grid * 2**depth
     levels: int = 4 * grid * (2**depth - 1)  # on the way down and up
     return reach + levels + 2 * deepest + grid + deepest - 1  # pooled pixels join their neighbours
+
+
+def _residual_reach(grid: int) -> int:
+    """The same of the residual network: a filter of 7 pixels, one of 3, blocks of three, and one of 3.
+
+    The first of a block halves the image as long as the grid is coarser, and then looks ahead alone.
+    """
+    reach, stride = 3 + 1, 1
+    for _ in range(RESIDUAL_BLOCKS):
+        reach += 2 * stride if stride < grid else stride
+        stride *= 2 if stride < grid else 1
+        reach += 2 * stride
+    return reach + grid + grid - 1
 
 
 def plan_grid(extents: tuple[float, ...]) -> tuple[int, ...]:
@@ -113,7 +133,7 @@ def plan(config: StarDistConfig, facts: Facts) -> Plan:
     Raises
     ------
     ConfigError
-        The grid, the anisotropy or the patch does not fit the network or the images.
+        The grid, the depth, the anisotropy or the patch does not fit the network or the images.
     """
     config, learned = like_start(config, facts)
     _check(config, facts.ndim)
@@ -121,7 +141,7 @@ def plan(config: StarDistConfig, facts: Facts) -> Plan:
     device = "a GPU" if gpu else "a CPU"
     extents = tuple(float(max(1.0, e)) for e in facts.extra["extents"])
     span = f"a typical object spans {size_text(tuple(round(e) for e in extents))} pixels"
-    depth = config.depth or (3 if facts.ndim == 2 else 2)
+    depth = config.depth if config.depth is not None else 3 if facts.ndim == 2 else 2
     large = tuple(map(float, facts.extra.get("large_extents", extents)))
     grid, depth, raised = plan_view(config, extents, large, depth)
     seen = size_text(field_of_view(grid, depth))
@@ -176,31 +196,29 @@ def like_start(config: StarDistConfig, facts: Facts) -> tuple[StarDistConfig, di
     Raises
     ------
     ConfigError
-        That model is of another kind: dimension, backbone, several classes.
+        That model is of another kind: dimension, several classes, other rays.
     """
     there = model_folders.find(config.start_from) if config.start_from else None
     if there is None or "n_rays" not in there.config:
         return config, {}
     known = there.config
+    residual, rays = known.get("backbone") == "resnet", known.get("rays_json", {})
     problem = (
-        f"it is for {known['n_dim']}D images, yours are {facts.ndim}D"
-        if known.get("n_dim", facts.ndim) != facts.ndim
-        else f"it has a {known['backbone']} inside, and only models with a unet can be trained further"
-        if known.get("backbone", "unet") != "unet"
-        else "it tells several kinds of objects apart"
-        if known.get("n_classes") is not None
-        else ""
+        model_folders.misfit(there, facts.ndim)
+        or ("it tells several kinds of objects apart" if known.get("n_classes") is not None else "")
+        or ("its rays are no golden spiral" if rays.get("name", SPIRAL) != SPIRAL else "")
     )
     if problem:
         raise ConfigError(
             f"start_from = {config.start_from}: {problem}. Name another one, or leave it empty."
         )
+    flatness = rays.get("kwargs", {}).get("anisotropy") or known.get("anisotropy") or (1.0, 1.0, 1.0)
     found = {
         "n_rays": known["n_rays"],
         "grid": tuple(known["grid"]),
-        "depth": known["unet_n_depth"],
-        "filters": known["unet_n_filter_base"],
-        "anisotropy": tuple(known["anisotropy"]) if known.get("anisotropy") else None,
+        "depth": 0 if residual else known["unet_n_depth"],
+        "filters": known["resnet_n_filter_base" if residual else "unet_n_filter_base"],
+        "anisotropy": tuple(flatness) if facts.ndim == 3 else None,
     }
     taken = {k: v for k, v in found.items() if v is not None and getattr(config, k) is None}
     why = f"as in {config.start_from}, whose weights fit nothing else"
@@ -208,13 +226,15 @@ def like_start(config: StarDistConfig, facts: Facts) -> tuple[StarDistConfig, di
 
 
 def _check(config: StarDistConfig, ndim: int) -> None:
-    """Refuse a grid or an anisotropy that the network cannot have."""
+    """Refuse a grid, a depth or an anisotropy that the network cannot have."""
     axes = "ZYX" if ndim == 3 else "YX"
     if config.grid is not None and (len(config.grid) != ndim or not set(config.grid) <= {1, 2, 4, 8}):
         raise ConfigError(
             f"grid = {size_text(config.grid)}: {ndim} numbers ({axes}) are needed, each 1, 2, 4 or 8. "
             f"Try {size_text((1, 2, 2)[-ndim:])}, or leave it empty."
         )
+    if config.depth == 0 and ndim == 2:
+        raise ConfigError("depth = 0: the residual network is for stacks. Try 3, or leave it empty.")
     flat = config.anisotropy
     if flat is not None and (ndim == 2 or len(flat) != 3 or min(flat) <= 0):
         raise ConfigError(

@@ -67,6 +67,8 @@ def _architecture(config: Mapping[str, Any]) -> str:
         parts.append(f"an averaging of its input by a factor of {factor} in XY, undone at its output")
     if config.get("depth"):
         parts.append(f"{words.many(config['depth'], 'downsampling step')}")
+    elif config.get("depth") == 0:
+        parts.append("residual blocks")
     if config.get("filters"):
         parts.append(f"{config['filters']} filters at the first level, doubled at each further one")
     if config.get("kernel"):
