@@ -7,6 +7,7 @@ import os
 import shutil
 import ssl
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -18,7 +19,7 @@ from zcdl_common.archives import unpack
 from zcdl_common.errors import DataError
 from zcdl_common.files import sha256 as digest_of
 
-__all__ = ["ProgressLine", "fetch", "megabytes", "unpack"]
+__all__ = ["ProgressLine", "answers", "fetch", "megabytes", "unpack"]
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes there will be (None: unknown)."""
@@ -163,6 +164,28 @@ def _continue(url: str, part: Path, size: int | None, progress: Progress | None)
                     progress(here, total)
     if total is not None and here < total:
         raise ConnectionError(f"the connection ended after {here} of {total} bytes")
+
+
+def answers(url: str, seconds: float) -> bool:
+    """Whether the server behind an address says anything within so many seconds.
+
+    Asked in a thread of its own: no limit of time holds while the name of a server is looked up.
+    """
+    heard: list[bool] = []
+
+    def ask() -> None:
+        try:
+            _opener().open(urllib.request.Request(url, method="HEAD"), timeout=seconds).close()
+        except urllib.error.HTTPError as error:
+            error.close()
+        except _PASSING:
+            return
+        heard.append(True)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return bool(heard)
 
 
 def _opener() -> urllib.request.OpenerDirector:

@@ -184,6 +184,9 @@ class Network:
     """Difference of the primary metric below which two methods are called the same."""
     higher_is_better: bool = True
     """Direction of the primary metric."""
+    ready_made: Callable[[Facts], str] | None = None
+    """The model that others have trained for such images, as `model_folders` names it, "" where there is
+    none; what is at hand is judged before training. None: nothing is."""
     summary: str = ""
     """One line: what it is for."""
     limits: str = ""

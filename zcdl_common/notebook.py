@@ -106,8 +106,10 @@ class Notebook:
         show.preview(self.prepared)
 
     def starting_weights(self) -> None:
-        """Choose weights to begin with."""
+        """Choose weights to begin with; models that are at hand are judged on the validation images."""
         self._form("weights")
+        if self.network.ready_made:
+            show.ready_made(session.judge_ready_made(self.prepared, display.say()))
 
     # -- 5 Train, 6 Quality control ---------------------------------------------------------------
 

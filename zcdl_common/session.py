@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from zcdl_common import doctor, places, qc, training
+from zcdl_common import doctor, places, qc, ready_made, training
 from zcdl_common.config import Config
 from zcdl_common.data import Data, open_data, with_test
 from zcdl_common.errors import DataError, RunError
@@ -75,6 +75,11 @@ def prepare(network: Network, config: Config, data: Data) -> Prepared:
     facts = measure(data, config, network, device_of(network))
     planned = network.plan(config, facts)
     return Prepared(network, config, planned.config, planned.reasons, data, facts)
+
+
+def judge_ready_made(prepared: Prepared, say: Say = print) -> ready_made.Judged:
+    """How far the models at hand come without any training; see `ready_made.judge`."""
+    return ready_made.judge(prepared.network, prepared.config, prepared.facts, prepared.data.split, say)
 
 
 def begin(prepared: Prepared) -> Run:

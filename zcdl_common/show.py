@@ -23,6 +23,7 @@ from zcdl_common.training import ready, steps_an_epoch
 if TYPE_CHECKING:
     from zcdl_common.doctor import Report
     from zcdl_common.predict import Written
+    from zcdl_common.ready_made import Judged
     from zcdl_common.session import Prepared
 
 
@@ -156,6 +157,13 @@ def preview(prepared: Prepared) -> None:
         text += time_text(60 * limit)
     text += "."
     message(text + " The time left is measured again while it runs.")
+
+
+def ready_made(judged: Judged) -> None:
+    """Scores of the models at hand, and what follows from them."""
+    table(judged.rows)
+    if judged.sentences:
+        message("\n".join(judged.sentences))
 
 
 def training_begins(run: Run, found: Data) -> None:

@@ -83,7 +83,9 @@ nb.preview()
 # %% [markdown]
 # ## 4 Starting weights
 #
-# {{include: _shared/weights.md}}
+# {{include: _shared/weights.md}} StarDist also takes its own ready-made models by name: `2D_versatile_fluo` (fluorescent nuclei), `2D_versatile_he` (stained tissue in colour) and `3D_demo`, or any model folder that StarDist wrote.
+#
+# Models that are at hand are tried out here, untrained on your images, beside the classical method: on the validation images, so that the test images stay unseen. If one does well enough for what you want to measure, you may need no training at all; with 30 training images or fewer, begin with the best one.
 
 # %% Starting weights
 nb.starting_weights()

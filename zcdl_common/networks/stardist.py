@@ -190,6 +190,13 @@ def plan(config: StarDistConfig, facts: Facts) -> Plan:
     return Plan(planned.config, learned | planned.reasons)
 
 
+def ready_made(facts: Facts) -> str:
+    """Name of stardist's own model for such images; "" where it has none."""
+    return {(2, 1): "2D_versatile_fluo", (2, 3): "2D_versatile_he", (3, 1): "3D_demo"}.get(
+        (facts.ndim, len(facts.channels)), ""
+    )
+
+
 def like_start(config: StarDistConfig, facts: Facts) -> tuple[StarDistConfig, dict[str, str]]:
     """The architecture of the stardist model that ``start_from`` names, where the user chose no other.
 
@@ -255,6 +262,7 @@ STARDIST = Network(
     primary="ap50",
     scale=lambda facts: Percentile(),
     margin=0.02,
+    ready_made=ready_made,
     summary="finds and outlines every single object, touching ones apart, in 2D and 3D",
     limits="Objects must be roundish: from one point inside, the whole border must be in view. Branched or "
     "strongly bent ones come out wrong, and so do ones of quite another size, in pixels, than in training.",
