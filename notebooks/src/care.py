@@ -122,7 +122,7 @@ nb.predict()
 # %% [markdown]
 # ## 8 Export
 #
-# {{include: _shared/export.md}}
+# {{include: _shared/export.md}} For Fiji's CSBDeep plugin take `tf_saved_model.zip` out of the package; it scales all channels of an image together, so it stands in the table for images of one channel only.
 
 # %% Name and licence
 nb.package()

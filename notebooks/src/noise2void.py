@@ -124,7 +124,7 @@ nb.predict()
 # %% [markdown]
 # ## 8 Export
 #
-# {{include: _shared/export.md}}
+# {{include: _shared/export.md}} For Fiji's CSBDeep plugin take `csbdeep_raw.zip` out of the package: it does the scaling itself.
 
 # %% Name and licence
 nb.package()

@@ -50,6 +50,15 @@ def where_it_opens(info: PackageInfo, formats: Sequence[str], file: str = "") ->
                 _stardist(info),
             )
         )
+    if plugin := _csbdeep(info, formats):
+        rows.append(
+            Row(
+                "Fiji with the CSBDeep plugin",
+                f"{plugin[0]} inside {file}",
+                "Plugins > CSBDeep > Run your network; Import model (.zip)",
+                plugin[1],
+            )
+        )
     if single and {"pytorch_state_dict", "torchscript", "onnx"} & set(formats):
         rows.append(
             Row(
@@ -104,6 +113,26 @@ def _stardist(info: PackageInfo) -> str:
         _pixel_size(info),
     )
     return "; ".join(filter(None, values))
+
+
+def _csbdeep(info: PackageInfo, formats: Sequence[str]) -> tuple[str, str] | None:
+    """File for Fiji's plugin for restoration and what to type there; None where it cannot scale as we do.
+
+    It takes one scale for all channels of an image, by percentiles, and raises what is darker to the lower.
+    """
+    step = max(info.step)
+    overlap = -(-max(max(output.halo) for output in info.outputs) // step) * step
+    tiles = f"Tile size has to be multiple of {step}, Overlap between tiles {overlap}"
+    if "csbdeep" in info.extra:
+        return info.extra["csbdeep"]["weights"], f"Normalize Input off; {tiles}"
+    by_percentiles = [p["id"] for p in info.preprocessing] == ["scale_range"] and len(info.channels) == 1
+    if "tensorflow_saved_model_bundle" not in formats or "stardist" in info.extra or not by_percentiles:
+        return None
+    low, high = (info.preprocessing[0]["kwargs"][f"{end}_percentile"] for end in ("min", "max"))
+    return "tf_saved_model.zip", (
+        f"Normalize Input on, Percentile Bottom {low:g}, Percentile Top {high:g}, Clip normalization off; "
+        f"{tiles}; the darkest {low:g} % of the pixels are made equal there, so results differ slightly"
+    )
 
 
 def _channels(info: PackageInfo) -> str:

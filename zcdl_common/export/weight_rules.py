@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 TORCH_ENGINES = ("1.7", "1.8", "1.9", "1.10", "1.11", "1.12", "1.13", "2.0")
-NEW_TENSORFLOW = ("explicit_paddings", "allowed_devices", "half_pixel_centers", "Stateless")
+NEW_TENSORFLOW = (
+    "explicit_paddings",
+    "allowed_devices",
+    "half_pixel_centers",
+    "Stateless",
+    "FusedBatchNormV3",
+)
 """Attributes and beginnings of operations in a graph that Fiji's TensorFlow 1 plugins do not know."""
 
 Finding = tuple[str, str]

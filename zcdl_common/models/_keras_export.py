@@ -13,6 +13,7 @@ import numpy as np
 
 from zcdl_common.models._keras import tf
 from zcdl_common.network import WeightsFiles
+from zcdl_common.scales import Limits
 from zcdl_common.task import Array
 
 
@@ -27,17 +28,51 @@ def with_units(source: Any, last: Any, gain: Array, offset: Array) -> Any:
     return model
 
 
+def of_raw(net: Any, scale: Limits) -> Any:
+    """The same model for images that are not scaled yet: it begins with ``(image - offset) / span``."""
+    raw = tf.keras.Input(net.inputs[0].shape[1:])
+    scaled = with_units(raw, raw, 1 / scale.span, -scale.offset / scale.span)
+    return tf.keras.Model(raw, net(scaled(raw)))
+
+
 def frozen_graph(net: Any, names: tuple[str, str]) -> Any:
     """The network as a graph of operations that old engines know, its weights as constants."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     signature = tf.TensorSpec([None, *net.inputs[0].shape[1:]], tf.float32, name=names[0])
     call = tf.function(lambda x: tf.identity(net(x, training=False), name=names[1]))
-    graph = convert_variables_to_constants_v2(call.get_concrete_function(signature)).graph.as_graph_def()
+    fused = [layer for layer in net.submodules if getattr(layer, "fused", False)]
+    for layer in fused:  # TensorFlow 1.12 knows no FusedBatchNormV3, and 1.15 none for volumes
+        layer.fused = False
+    try:
+        traced = call.get_concrete_function(signature)
+    finally:
+        for layer in fused:
+            layer.fused = True
+    graph = convert_variables_to_constants_v2(traced).graph.as_graph_def()
     for node in graph.node:  # for whole factors the result is the same, and TensorFlow 1.13 does not know it
         if node.op == "ResizeNearestNeighbor":
             node.attr["half_pixel_centers"].b = False
     return graph
+
+
+def write_saved_model(graph: Any, names: tuple[str, str], target: Path) -> None:
+    """Zip a frozen graph as Fiji's plugins take it: tag ``serve``, signature ``serving_default``."""
+    with tempfile.TemporaryDirectory() as temporary:
+        saved = Path(temporary) / "model"
+        old = tf.compat.v1
+        with tf.Graph().as_default() as empty, old.Session(graph=empty) as session:
+            tf.import_graph_def(graph, name="")
+            ends = [{name: empty.get_tensor_by_name(f"{name}:0")} for name in names]
+            signature = old.saved_model.signature_def_utils.predict_signature_def(*ends)
+            builder = old.saved_model.builder.SavedModelBuilder(str(saved))
+            tags, signatures = [old.saved_model.tag_constants.SERVING], {"serving_default": signature}
+            builder.add_meta_graph_and_variables(session, tags, signatures, strip_default_attrs=True)
+            builder.save()
+        (saved / "variables").mkdir(exist_ok=True)
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(saved.rglob("*")):
+                archive.write(path, path.relative_to(saved))
 
 
 def _forget_groups(path: Path) -> None:
@@ -71,24 +106,9 @@ def convert(net: Any, folder: Path, names: tuple[str, str]) -> WeightsFiles:
         net.save(files["keras_hdf5"], include_optimizer=False, save_format="h5")
     _forget_groups(files["keras_hdf5"])
     graph = frozen_graph(net, names)
-    tensors = [f"{name}:0" for name in names]
-    with tempfile.TemporaryDirectory() as temporary:
-        saved = Path(temporary) / "model"
-        old = tf.compat.v1
-        with tf.Graph().as_default() as empty, old.Session(graph=empty) as session:
-            tf.import_graph_def(graph, name="")
-            ends = [{name: empty.get_tensor_by_name(t)} for name, t in zip(names, tensors, strict=True)]
-            signature = old.saved_model.signature_def_utils.predict_signature_def(*ends)
-            builder = old.saved_model.builder.SavedModelBuilder(str(saved))
-            tags, signatures = [old.saved_model.tag_constants.SERVING], {"serving_default": signature}
-            builder.add_meta_graph_and_variables(session, tags, signatures, strip_default_attrs=True)
-            builder.save()
-        (saved / "variables").mkdir(exist_ok=True)
-        with zipfile.ZipFile(files["tensorflow_saved_model_bundle"], "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(saved.rglob("*")):
-                archive.write(path, path.relative_to(saved))
+    write_saved_model(graph, names, files["tensorflow_saved_model_bundle"])
     model, _ = tf2onnx.convert.from_graph_def(
-        graph, input_names=tensors[:1], output_names=tensors[1:], opset=15
+        graph, input_names=[f"{names[0]}:0"], output_names=[f"{names[1]}:0"], opset=15
     )
     files["onnx"].write_bytes(model.SerializeToString())
     return WeightsFiles(files, version=tf.__version__)

@@ -13,7 +13,7 @@ from zcdl_common.augment.geometry import flip_and_turn
 from zcdl_common.blindspot import Line, blind
 from zcdl_common.models import _keras, _keras_export
 from zcdl_common.models.care import VALIDATE_AT_MOST, field_of_view
-from zcdl_common.network import Geometry, Map, WeightsFiles
+from zcdl_common.network import Geometry, Map, Packed, WeightsFiles
 from zcdl_common.networks.noise2void import Noise2VoidConfig
 from zcdl_common.patches import centre, cut
 from zcdl_common.task import Array, Batch, Facts, Prediction, Sample
@@ -102,6 +102,18 @@ class Noise2VoidModel(_keras.KerasModel):
         limits = restoring.output_scale(self.facts).limits()
         exported = _keras_export.with_units(self.net.input, self.net.output, limits.span, limits.offset)
         return _keras_export.convert(exported, folder, ("raw", self.maps[0].name))
+
+    def packed(self, folder: Path, settings: Mapping[str, Any]) -> Packed:
+        """The model itself, and for Fiji's CSBDeep plugin one that takes and gives the units of the images.
+
+        The plugin scales an image by percentiles or not at all; this model learned it in another way.
+        """
+        limits, names = restoring.output_scale(self.facts).limits(), ("raw", self.maps[0].name)
+        units = _keras_export.with_units(self.net.input, self.net.output, limits.span, limits.offset)
+        graph = _keras_export.frozen_graph(_keras_export.of_raw(units, limits), names)
+        path = folder / "csbdeep_raw.zip"
+        _keras_export.write_saved_model(graph, names, path)
+        return Packed(self.maps, self.forward, {"csbdeep": {"weights": path.name}}, (path,))
 
 
 def line(config: Noise2VoidConfig, ndim: int) -> Line | None:
