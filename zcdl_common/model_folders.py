@@ -35,9 +35,15 @@ class ModelFolder:
     """``config.json``."""
 
     def thresholds(self) -> dict[str, float]:
-        """``prob_thresh`` and ``nms_thresh`` of ``thresholds.json``; empty where there is none."""
+        """``prob_thresh`` and ``nms_thresh`` of ``thresholds.json``; empty where there is none.
+
+        Raises
+        ------
+        DataError
+            The file cannot be read.
+        """
         path = self.folder / "thresholds.json"
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        known = _read(path) if path.is_file() else {}
         return {f"{name}_thresh": float(known[name]) for name in ("prob", "nms") if name in known}
 
 
@@ -62,11 +68,14 @@ def find(text: str) -> ModelFolder | None:
             f"{folder} has a config.json and no weights (*.h5), so it is a part of a model only. Copy the "
             "whole folder again."
         )
+    return ModelFolder(folder, found, _read(description))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(description.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{description} cannot be read: {error}. Copy the whole folder again.") from None
-    return ModelFolder(folder, found, config)
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Copy the whole folder again.") from None
 
 
 def misfit(there: ModelFolder, ndim: int, channels: int | None = None) -> str:

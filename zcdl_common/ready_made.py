@@ -33,6 +33,8 @@ FEW = 30
 """Training images up to which fine-tuning is proposed first."""
 ENOUGH = 0.5
 """A score below it, of at most 1, is nothing to be content with."""
+USEFUL = 0.1
+"""A model below it sees quite other things than these: not a start to propose."""
 SHOWN = ("ap50", "ap70")
 """Scores in the table, where a task has them; the primary one comes first in any case."""
 
@@ -95,7 +97,7 @@ def judge(
     verdict = _verdict(best, own, other, metric_label(network.primary), where)
     if any((sample.name, _digest(sample)) in best.learned for sample in samples[:count]):
         verdict += " It has learned from some of these very images, so new ones may fare worse."
-    return Judged(rows, [*sentences, verdict, *_proposal(best, config, facts)])
+    return Judged(rows, [*sentences, verdict, *_proposal(best, own, config, facts)])
 
 
 def at_hand(network: Network, config: Config, facts: Facts) -> tuple[list[Known], list[str]]:
@@ -202,9 +204,9 @@ def _verdict(best: Known, own: float, other: float, label: str, where: str) -> s
     return f"The {best.title} reaches {compared}: train on your own images to get further."
 
 
-def _proposal(best: Known, config: Config, facts: Facts) -> list[str]:
+def _proposal(best: Known, own: float, config: Config, facts: Facts) -> list[str]:
     count = facts.counts.get("train", 0)
-    if config.start_from or count > FEW:
+    if config.start_from or count > FEW or own < USEFUL:
         return []
     images = f"{count} training image{'s' * (count != 1)}"
     return [f"Only {images}: fine-tuning is proposed first; set start_from = {best.name}."]

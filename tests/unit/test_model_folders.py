@@ -104,6 +104,16 @@ def test_a_part_of_a_model_is_named(written):
         model_folders.find(str(written.logdir))
 
 
+def test_a_description_that_was_cut_off_is_named(written):
+    there = model_folders.find(str(written.logdir))
+    (written.logdir / "thresholds.json").write_text('{"prob": 0.')
+    with pytest.raises(DataError, match=r"thresholds\.json cannot be read.*Copy the whole folder again"):
+        there.thresholds()
+    (written.logdir / "config.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"config\.json cannot be read"):
+        model_folders.find(str(written.logdir))
+
+
 def test_other_folders_and_names_are_nothing_to_it(tmp_path):
     assert model_folders.find(str(tmp_path)) is None
     assert model_folders.find("some-zoo-nickname") is None

@@ -154,11 +154,14 @@ def test_only_a_good_model_that_beats_the_classical_method_is_called_enough(own,
     assert said in ready_made._verdict(best, own, other, "AP", "2 validation images")
 
 
-@pytest.mark.parametrize(("count", "start", "said"), [(30, "", True), (31, "", False), (5, "x", False)])
-def test_fine_tuning_is_proposed_with_few_images_alone(count, start, said):
+@pytest.mark.parametrize(
+    ("count", "own", "start", "said"),
+    [(30, 0.4, "", True), (31, 0.4, "", False), (5, 0.4, "x", False), (5, 0.0, "", False)],
+)
+def test_fine_tuning_is_proposed_with_few_images_and_a_model_that_finds_something(count, own, start, said):
     facts = Facts(2, ("c",), (), "uint16", counts={"train": count})
     best = SimpleNamespace(name="2D_demo")
-    assert bool(ready_made._proposal(best, StarDistConfig.parse({"start_from": start}), facts)) == said
+    assert bool(ready_made._proposal(best, own, StarDistConfig.parse({"start_from": start}), facts)) == said
 
 
 def test_without_any_model_one_sentence_says_how_to_get_one_and_nothing_is_tuned(cache, prepared):
