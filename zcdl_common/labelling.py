@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from zcdl_common.errors import DataError
+from zcdl_common.fragments import MOST_PIECES, pieces
 from zcdl_common.rois import is_roi_file, write_rois
 from zcdl_common.segmenting import axes, read_mask
 from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
 
-SPECK = 0.1
-"""Pieces with a smaller share of the pixels of their number are slips of the brush, not objects."""
+WHOLE = 10
+"""Objects that no border cuts which suffice, if they are half of all, to measure sizes on them alone."""
 
 
 def label_image(sample: Sample, facts: Facts | None = None) -> Array:
@@ -37,33 +38,19 @@ def label_image(sample: Sample, facts: Facts | None = None) -> Array:
             "numbers from 1, background 0. Save it as unsigned 16-bit."
         )
     labels = np.asarray(relabel_sequential(mask)[0], np.int32)
-    count, pieces = int(labels.max(initial=0)), _pieces(labels)
+    count, parts = int(labels.max(initial=0)), int(np.count_nonzero(~pieces(labels).speck))
     # a crop may part an object that bends out of it and back
     cropped = getattr(getattr(sample.target, "image", None), "region", None) is not None
     # what is drawn as one region is one object, in as many parts as it may have
-    if pieces > 1.5 * count + cropped and not is_roi_file(path):
+    if parts > MOST_PIECES * count + cropped and not is_roi_file(path):
         what = "one number" if count == 1 else f"{count} numbers"
         raise DataError(
-            f"The mask {path.name} holds {what} for {'many' if pieces >= 10 * count else pieces} separate "
+            f"The mask {path.name} holds {what} for {'many' if parts >= 10 * count else parts} separate "
             "pieces. Here every object needs a number of its own, so that touching ones are told apart. "
             "Save a label image (Fiji: MorphoLibJ > Connected Components Labeling; Labkit and Cellpose save "
             "labels by themselves), or let nb.repair() in section 2 number the separate pieces of a copy."
         )
     return labels
-
-
-def _pieces(labels: Array) -> int:
-    """Connected pieces of all numbers, specks aside; a number in nothing but specks counts as ten."""
-    from skimage.measure import label
-
-    if not labels.any():
-        return 0
-    pieces = label(labels, connectivity=labels.ndim).ravel()  # type: ignore[no-untyped-call]
-    owner = np.zeros(1 + pieces.max(), np.intp)
-    owner[pieces] = labels.ravel()
-    share = np.bincount(pieces)[1:] / np.bincount(labels.ravel())[owner[1:]]
-    each = np.bincount(owner[1:][share >= SPECK], minlength=1 + labels.max())[1:]
-    return int(np.where(each, each, 10).sum())
 
 
 def label_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
@@ -76,7 +63,8 @@ def label_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
         (share of the pixels), ``object_pixels`` (median size), ``extents`` (median over images of
         the median sides of the bounding box, (Z)YX in pixels), ``large_extents`` (sides that one object in
         twenty exceeds), and ``anisotropy`` (the longest of ``extents`` divided by each: 1 for the axis along
-        which objects span most pixels).
+        which objects span most pixels). Sizes are those of objects that no border of an image cuts, where
+        these are at least `WHOLE` and half of all.
 
     Raises
     ------
@@ -87,6 +75,7 @@ def label_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
 
     sizes: list[Array] = []
     extents: list[Array] = []
+    whole: list[Array] = []
     pixels = covered = 0
     for sample in samples:
         labels = label_image(sample)
@@ -95,20 +84,28 @@ def label_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
             continue
         sizes.append(np.bincount(labels.ravel())[1:])
         covered += int(sizes[-1].sum())
-        boxes = ndimage.find_objects(labels)
-        extents.append(np.array([[side.stop - side.start for side in box] for box in boxes]))
+        boxes = np.array([[(s.start, s.stop) for s in box] for box in ndimage.find_objects(labels)])
+        extents.append(boxes[..., 1] - boxes[..., 0])
+        whole.append(np.all((boxes[..., 0] > 0) & (boxes[..., 1] < labels.shape), axis=1))
     if not sizes:
         assert samples[0].target is not None
         raise DataError(
             f"None of the {len(samples)} label images in {samples[0].target.path.parent} holds an object: "
             "all are 0 everywhere. Check the folder, and that the annotations were saved."
         )
-    usual = np.median([np.median(e, axis=0) for e in extents], axis=0)
     large = np.percentile(np.concatenate(extents), 95, axis=0)
+    objects = sum(map(len, sizes))
+    empty = len(samples) - len(sizes)
+    if sum(w.sum() for w in whole) >= max(WHOLE, objects / 2):
+        kept = [(e[w], s[w]) for e, s, w in zip(extents, sizes, whole, strict=True) if w.any()]
+        extents, sizes = [e for e, _ in kept], [s for _, s in kept]
+        # the largest objects are cut most often, and what is left of them may still be larger
+        large = np.maximum(large, np.percentile(np.concatenate(extents), 95, axis=0))
+    usual = np.median([np.median(e, axis=0) for e in extents], axis=0)
     return {
         "extra": {
-            "objects": sum(map(len, sizes)),
-            "empty_images": len(samples) - len(sizes),
+            "objects": objects,
+            "empty_images": empty,
             "foreground": covered / pixels,
             "object_pixels": float(np.median(np.concatenate(sizes))),
             "extents": tuple(usual.tolist()),

@@ -9,7 +9,7 @@ from pathlib import Path
 from zcdl_common.folders import find_files
 from zcdl_common.images import ImageRef
 from zcdl_common.pairs import Pairing, pair
-from zcdl_common.rois import ENDINGS, is_roi_file, read_rois
+from zcdl_common.rois import ENDINGS, RoiLabels, is_roi_file, read_rois
 from zcdl_common.task import Array
 
 
@@ -22,13 +22,19 @@ class Mask:
 
     def read(self) -> Array:
         """Mask values (Z)YX, or (Z)YXC as the file has them."""
-        if not is_roi_file(self.path):
+        drawn = self.regions()
+        if drawn is None:
             axes = self.image.axes.replace("C", "").replace("S", "")
             return replace(self.image, paths=(self.path,), axes=axes, channels=None, pixel_size=None).read()
+        region = self.image.region or tuple((0, n) for n in drawn.labels.shape)
+        return drawn.labels[tuple(slice(a, b) for a, b in region)]
+
+    def regions(self) -> RoiLabels | None:
+        """Regions drawn on the whole image, with what is to be said of them; None for a mask image."""
+        if not is_roi_file(self.path):
+            return None
         whole = replace(self.image, region=None)
-        labels = read_rois(self.path, whole.info().shape, whole.frame).labels
-        region = self.image.region or tuple((0, n) for n in labels.shape)
-        return labels[tuple(slice(a, b) for a, b in region)]
+        return read_rois(self.path, whole.info().shape, whole.frame)
 
     def crop(self, region: tuple[tuple[int, int], ...]) -> Mask:
         """The part that belongs to the same region of the image."""

@@ -108,7 +108,7 @@ def _from_imagej(data: bytes, name: str) -> Region:
         outlines = [np.asarray(roi.coordinates(), float)]
     else:
         kind = str(roi.roitype.name).lower()
-    if not kind and not any(len(o) > 2 for o in outlines):
+    if not kind and not any(len(o) > 2 and np.ptp(o, axis=0).all() for o in outlines):
         kind = "empty region"
     # a hyperstack names slice and frame, a plain stack counts its planes
     plane = roi.z_position or (roi.position if not roi.t_position else 0)

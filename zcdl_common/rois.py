@@ -31,6 +31,9 @@ class RoiLabels:
     labels: Array
     """int32 (Z)YX, 0 is background."""
     report: list[str]
+    """What was left out or put where it may not belong."""
+    notes: list[str]
+    """What is good to know: overlaps."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +90,15 @@ def read_rois(path: Path, shape: Sequence[int], frame: int | None = None) -> Roi
     if len(shape) == 2:
         beyond = sum(bool(r.z) for r in regions) if frame is None else 0
         if beyond:
-            report.append(
-                f"{beyond} regions belong to other slices of a stack; they were drawn on this plane"
-            )
+            report.append(f"regions of other slices of a stack, which were drawn on this plane: {beyond}")
         patches = [_patch(r, 0, volume) for r in regions]
         numbers = list(range(1, len(patches) + 1))
     else:
         patches = _through_slices(regions, volume, report)
         numbers = _join(patches)
-    labels = _paint(patches, numbers, volume, report)
-    return RoiLabels(labels.reshape(tuple(shape)), [f"{path.name}: {line}." for line in report])
+    notes: list[str] = []
+    labels = _paint(patches, numbers, volume, report, notes)
+    return RoiLabels(labels.reshape(tuple(shape)), report, notes)
 
 
 def write_rois(path: Path, labels: Array) -> Path:
@@ -151,10 +153,10 @@ def _through_slices(regions: Sequence[Region], volume: Sequence[int], report: li
     depth = volume[0]
     everywhere = sum(r.z is None for r in regions)
     if everywhere:
-        report.append(f"{everywhere} regions name no slice and were drawn on all {depth}")
+        report.append(f"regions that name no slice, which were drawn on all {depth}: {everywhere}")
     outside = sum(r.z is not None and r.z >= depth for r in regions)
     if outside:
-        report.append(f"{outside} regions lie on slices beyond the {depth} of the image and were left out")
+        report.append(f"left out, since they lie on slices beyond the {depth} of the image: {outside}")
     patches = []
     for i, region in enumerate(regions):
         written = _OBJECT.match(region.name)
@@ -201,7 +203,11 @@ def _shared(a: _Patch, b: _Patch) -> float:
 
 
 def _paint(
-    patches: Sequence[_Patch], numbers: Sequence[int], volume: Sequence[int], report: list[str]
+    patches: Sequence[_Patch],
+    numbers: Sequence[int],
+    volume: Sequence[int],
+    report: list[str],
+    notes: list[str],
 ) -> Array:
     labels = np.zeros(volume, np.int32)
     overlap = 0
@@ -211,17 +217,18 @@ def _paint(
         overlap += int(np.count_nonzero(patch.mask & (plane > 0) & (plane != number)))
         plane[patch.mask] = number
     if overlap:
-        report.append(f"regions overlap in {overlap} pixels, which went to the smaller region")
+        notes.append(f"regions overlap in {overlap} pixels, which went to the smaller region")
     painted = {n for patch, n in zip(patches, numbers, strict=True) if patch.area}
     empty = len(set(numbers)) - len(painted)
     if empty:
-        report.append(f"{empty} regions hold no pixel of the image and were left out")
+        report.append(
+            f"left out, since they hold no pixel of the image: {empty} (was it cropped, scaled or turned "
+            "after they were drawn?)"
+        )
     kept = np.unique(labels)
     kept = kept[kept > 0]
     if len(kept) < len(painted):
-        report.append(
-            f"{len(painted) - len(kept)} regions are hidden by others, such as copies of themselves"
-        )
+        report.append(f"hidden by others, such as copies of themselves: {len(painted) - len(kept)}")
     if len(kept) == len(set(numbers)):
         return labels
     return np.where(labels > 0, np.searchsorted(kept, labels) + 1, 0).astype(np.int32)

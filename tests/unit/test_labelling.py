@@ -111,7 +111,8 @@ def test_a_single_object_slips_of_the_brush_and_empty_images_are_fine():
 
 
 def test_facts_are_measured_as_stardist_measures_them():
-    arrays = [labels_of(seed, (14, 60, 64), (2.0, 0.5, 0.5))[1] for seed in range(3)]
+    # no border cuts an object
+    arrays = [np.pad(labels_of(seed, (14, 60, 64), (2.0, 0.5, 0.5))[1], 1) for seed in range(3)]
     empty = np.zeros_like(arrays[0])
     facts = labelling.label_facts([sample(a, ndim=3) for a in [*arrays, empty]], None)["extra"]
     extents = calculate_extents(arrays)
@@ -125,6 +126,34 @@ def test_facts_are_measured_as_stardist_measures_them():
     assert all(large >= usual for large, usual in zip(facts["large_extents"], extents, strict=True))
     with pytest.raises(DataError, match="holds an object"):
         labelling.label_facts([sample(empty, ndim=3)], None)
+
+
+def blocks_in_rows(height, cut, n=4):
+    """Upright objects of 6 x 4 pixels; the first `cut` of every row lie half out of the image."""
+    labels = np.zeros((height, 80), np.int32)
+    for i in range(n):
+        labels[0 if i < cut else 4 : 3 if i < cut else 10, 8 * i + 2 : 8 * i + 6] = i + 1
+    return labels
+
+
+def test_objects_cut_by_the_border_do_not_flatten_the_measure_unless_few_are_whole():
+    def measured(cut, images=5):
+        facts = labelling.label_facts([sample(blocks_in_rows(20, cut)) for _ in range(images)], None)["extra"]
+        return facts["extents"], facts["object_pixels"], facts["objects"]
+
+    assert measured(0) == ((6, 4), 24, 20)
+    assert measured(2) == ((6, 4), 24, 20), "half of them are whole"
+    assert measured(3) == ((3, 4), 12, 20), "what few are whole may be the small ones"
+    assert measured(2, images=2)[0] == (4.5, 4), "too few to leave any out"
+
+
+def test_large_objects_that_are_all_cut_still_count_as_large():
+    labels = np.zeros((60, 200), np.int32)
+    for i in range(12):
+        labels[20:26, 10 * i + 60 : 10 * i + 66] = i + 1
+    labels[:, :50] = 13
+    facts = labelling.label_facts([sample(labels)], None)["extra"]
+    assert facts["extents"] == (6, 6) and facts["large_extents"][0] > 20
 
 
 def test_the_distance_of_planes_comes_from_the_file_or_from_the_labels():
@@ -179,7 +208,7 @@ def test_rois_opened_again_are_the_labels(tmp_path):
     paths = written(tmp_path, [source], [labels])
     assert set(paths) == {"cells_objects.csv", "cells_RoiSet.zip"}
     again = read_rois(paths["cells_RoiSet.zip"], labels.shape)
-    assert not again.report
+    assert not again.report and not again.notes
     assert scores(labels, again.labels)["mean_iou"] > 0.95
     assert np.array_equal(again.labels > 0, labels > 0)
     table = pd.read_csv(paths["cells_objects.csv"])

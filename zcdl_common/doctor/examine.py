@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from zcdl_common.doctor import alignment, duplicates, intensities, labels, objects, shapes
+from zcdl_common.doctor import alignment, borders, duplicates, intensities, labels, objects, shapes
 from zcdl_common.doctor.findings import Finding, Report, size_text
 from zcdl_common.doctor.reading import ALONE, MASKED, Look, look_at, unreadable
 from zcdl_common.task import Sample, Task
@@ -151,7 +151,9 @@ def _annotations(
         numbered = {f: m for f, m in masks.items() if m.kind == "objects" or m.objects == 1}
         yield from objects.check_object_sizes(numbered, patch_size)
         sizes = {look.target_file: look.size.shape for look in looks if look.size is not None}
-        yield from objects.check_field_of_view({f: (m, sizes[f]) for f, m in numbered.items() if f in sizes})
+        sized = {f: (m, sizes[f]) for f, m in numbered.items() if f in sizes}
+        yield from objects.check_field_of_view(sized)
+        yield from borders.check_borders(sized)
     else:
         yield from objects.check_thickness(masks, patch_size)
     yield from objects.check_unlabelled({look.file: look.unlabelled for look in looks})

@@ -13,6 +13,7 @@ Repair = Literal[
     "grey from equal channels",
     "numbers from colours",
     "number the objects",
+    "number the larger pieces and remove the specks",
     "two values",
     "fill missing values",
 ]

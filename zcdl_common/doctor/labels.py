@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from statistics import median
 
-from zcdl_common.doctor.findings import Finding
+from zcdl_common.doctor.findings import Finding, counted
 from zcdl_common.doctor.masks import MOST_COLOURS, Mask
+from zcdl_common.fragments import MOST_PIECES, SPECK
+from zcdl_common.rois import RoiLabels
 
 
 def check_masks(masks: Mapping[str, Mask], task: str, *, classes: bool = False) -> Iterator[Finding]:
@@ -14,9 +16,14 @@ def check_masks(masks: Mapping[str, Mask], task: str, *, classes: bool = False) 
 
     `classes` says that the user called their numbers classes, whatever they look like.
     """
+    numbered = any(_numbers(mask) for mask in masks.values())
     for file, mask in masks.items():
         yield from _unusable(file, mask)
-        if task == "instances":
+        if task == "instances" and mask.regions:
+            yield from _in_parts(file, mask)
+        elif task == "instances" and (_numbers(mask) or (numbered and mask.fragments.numbers)):
+            yield from _in_pieces(file, mask)
+        elif task == "instances":
             yield from _not_numbered(file, mask)
     yield from _empty(masks)
     if task == "segment":
@@ -90,6 +97,63 @@ def _not_numbered(file: str, mask: Mask) -> Iterator[Finding]:
         "labels by themselves), or let Repair number the separate objects. Objects that touch become one: "
         "look at the result.",
         "number the objects",
+    )
+
+
+def check_regions(drawn: RoiLabels, file: str) -> Iterator[Finding]:
+    """What became of the regions of a file that could not all be drawn as they stand."""
+    for severity, lines in (("warning", drawn.report), ("note", drawn.notes)):
+        for line in lines:
+            yield Finding(
+                severity,  # type: ignore[arg-type]
+                "regions-of-interest",
+                (file,),
+                f"{line}.",
+                "Open the image in Fiji, drag the file of regions onto it, and correct what is not "
+                "as it should be.",
+            )
+
+
+def _in_parts(file: str, mask: Mask) -> Iterator[Finding]:
+    """What is drawn as one region is one object, in as many parts as it may have; mostly it has one."""
+    found = mask.fragments
+    if found.larger > MOST_PIECES * found.numbers:
+        yield Finding(
+            "warning",
+            "regions-in-parts",
+            (file,),
+            f"{counted(found.numbers, 'region')} in {found.larger} separate parts; each region counts as one "
+            "object.",
+            "If the parts are objects of their own: select such regions in Fiji's ROI Manager, More > Split, "
+            "delete those that were split, and save again.",
+        )
+
+
+def _numbers(mask: Mask) -> bool:
+    """Whether most numbers are one object each, specks aside."""
+    found = mask.fragments
+    few = 0 < found.larger <= MOST_PIECES * found.numbers
+    return mask.kind == "objects" or (mask.kind == "classes" and few)
+
+
+def _in_pieces(file: str, mask: Mask) -> Iterator[Finding]:
+    found = mask.fragments
+    if not found.parted and not found.specks:
+        return
+    number, place = found.example
+    where = ", ".join(f"{axis} {i}" for axis, i in zip("zyx"[-len(place) :], place, strict=True))
+    several = f"{counted(found.parted, 'number')} of {found.numbers} in several separate pieces"
+    specks = f"{counted(found.specks, 'speck')} away from the object of the same number"
+    what = " and ".join([several] * bool(found.parted) + [specks] * bool(found.specks))
+    yield Finding(
+        "error" if found.larger > MOST_PIECES * found.numbers else "warning",
+        "objects-in-pieces",
+        (file,),
+        f"{what}: look at number {number}, near {where}.",
+        "Right where one object lies on top of another and parts it. Otherwise correct it, or let Repair "
+        f"give every larger piece a number of its own, and make pieces below {100 * SPECK:.0f} % of the "
+        "largest of their number background.",
+        "number the larger pieces and remove the specks",
     )
 
 

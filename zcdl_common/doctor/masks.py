@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from zcdl_common.fragments import pieces
 from zcdl_common.task import Array
 
 MaskKind = Literal["empty", "full", "binary", "classes", "objects", "soft", "colours"]
@@ -19,6 +20,28 @@ or fractions; colours: channels that differ.
 
 MOST_COLOURS = 256
 """More colours than this are no labels but a photograph or a lossy file."""
+
+
+MARGIN = 2
+"""An object that comes within so many pixels of the border touches it: some programs leave a rim free."""
+
+
+class Fragments(NamedTuple):
+    """Numbers that lie in several separate pieces."""
+
+    numbers: int = 0
+    """Different numbers in the mask."""
+    larger: int = 0
+    """Their pieces, specks aside."""
+    parted: int = 0
+    """Numbers with several larger pieces."""
+    specks: int = 0
+    example: tuple[int, tuple[int, ...]] = (0, ())
+    """One such number and a pixel (Z)YX of its second piece, or of a speck."""
+
+
+WHOLE = Fragments()
+"""No number lies in several pieces."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +57,14 @@ class Mask:
     """Part of the pixels that is foreground."""
     extents: tuple[tuple[int, ...], ...] = ()
     """Size (Z)YX of the box around each piece, in pixels."""
+    touching: tuple[tuple[bool, ...], ...] = ()
+    """For each piece whether it touches a border of the image along (Z)YX."""
+    rim: float | None = None
+    """How much of the rim of the image looks like the objects, as a multiple of the share of the image that
+    they cover; None where they do not stand out, or nothing is numbered."""
+    fragments: Fragments = WHOLE
+    regions: bool = False
+    """Whether it was drawn from regions of interest."""
     thickness: float = 0.0
     """Diameter in pixels of the largest circle inside the foreground of any plane; 0 for numbered objects."""
     equal_channels: bool = False
@@ -59,8 +90,11 @@ def colours_of(mask: Array) -> Array:
     return sample if len(sample) > MOST_COLOURS else np.unique(pixels, axis=0)
 
 
-def measure_mask(mask: Array, image: Array | None = None) -> Mask:
-    """Look at a mask (Z)YXC of any type; `image` (Z)YXC of the same size tells its contrast."""
+def measure_mask(mask: Array, image: Array | None = None, *, regions: bool = False) -> Mask:
+    """Look at a mask (Z)YXC of any type; `image` (Z)YXC of the same size tells its contrast.
+
+    `regions` says that it was drawn from regions of interest.
+    """
     plane = single_channel(mask)
     if plane is None:
         return Mask("colours", colours=len(colours_of(mask)))
@@ -72,13 +106,17 @@ def measure_mask(mask: Array, image: Array | None = None) -> Mask:
         return Mask("full" if values[0] else "empty", (int(values[0]),), equal_channels=equal)
     if len(values) > 2 and _is_soft(plane, values, counts):
         return Mask("soft", equal_channels=equal)
-    extents = _pieces(plane, values)
+    # numbers from 1: what works on numbers makes a table of all up to the largest
+    index = np.searchsorted(values, plane).astype(np.int32) + np.int32(values[0] != 0)
+    boxes = _pieces(index)
+    extents = tuple(tuple(stop - start for start, stop in box) for box in boxes)
     kind: MaskKind = "objects"
     if len(values) == 2:
         kind = "binary"
     elif len(values) <= 10 and len(extents) > 1.5 * (len(values) - 1):
         kind = "classes"
     foreground = plane != 0
+    whole = len(boxes) == index.max()
     return Mask(
         kind,
         tuple(int(v) for v in values) if kind != "objects" else (),
@@ -88,6 +126,15 @@ def measure_mask(mask: Array, image: Array | None = None) -> Mask:
         thickness=0.0 if kind == "objects" else _thickness(foreground),
         equal_channels=equal,
         contrast=_contrast(foreground, image),
+        touching=tuple(
+            tuple(
+                start < MARGIN or stop > n - MARGIN for (start, stop), n in zip(box, plane.shape, strict=True)
+            )
+            for box in boxes
+        ),
+        rim=_rim(foreground, image) if kind == "objects" else None,
+        fragments=WHOLE if whole else _fragments(index, values[values != 0]),
+        regions=regions,
     )
 
 
@@ -117,18 +164,52 @@ def _is_soft(plane: Array, values: Array, counts: Array) -> bool:
     return float(np.mean(flat[between])) < 0.02
 
 
-def _pieces(plane: Array, values: Array) -> tuple[tuple[int, ...], ...]:
+def _pieces(index: Array) -> list[tuple[tuple[int, int], ...]]:
+    """First pixel and end along (Z)YX of every connected piece of the numbers 1, 2, ..."""
     from scipy import ndimage
 
-    # find_objects lists every number up to the largest: number the values from 1 first
-    index = np.searchsorted(values, plane).astype(np.int32)
-    index = index + (values[0] != 0)
     found = []
     for value, box in enumerate(ndimage.find_objects(index), start=1):
         if box is not None:
-            pieces, _ = ndimage.label(index[box] == value)
-            found += [tuple(s.stop - s.start for s in b) for b in ndimage.find_objects(pieces)]
-    return tuple(found)
+            labels, _ = ndimage.label(index[box] == value)
+            found += [
+                tuple((o.start + s.start, o.start + s.stop) for o, s in zip(box, inner, strict=True))
+                for inner in ndimage.find_objects(labels)
+            ]
+    return found
+
+
+def _fragments(index: Array, names: Array) -> Fragments:
+    """`names` are the values of the numbers 1, 2, ... of the mask."""
+    found = pieces(index)
+    if found.first.all():
+        return Fragments(len(names), len(names))
+    others = ~found.first & ~found.speck
+    place = int(np.argmax(others if others.any() else found.speck))
+    inside = np.argwhere(found.image == place + 1)
+    return Fragments(
+        len(names),
+        int(np.count_nonzero(~found.speck)),
+        len(np.unique(found.owner[others])),
+        int(np.count_nonzero(found.speck)),
+        (int(names[found.owner[place] - 1]), tuple(inside[len(inside) // 2].tolist())),
+    )
+
+
+def _rim(foreground: Array, image: Array | None) -> float | None:
+    """See `Mask.rim`: grey values that are nearer to those of the objects than to the background's."""
+    if image is None or image.shape[:-1] != foreground.shape or foreground.all():
+        return None
+    grey = image.mean(axis=-1, dtype=np.float32)
+    inside, outside = (float(np.median(grey[part])) for part in (foreground, ~foreground))
+    alike = (grey - outside) * np.sign(inside - outside) > abs(inside - outside) / 2
+    rim = np.ones(foreground.shape, bool)
+    rim[..., MARGIN:-MARGIN, MARGIN:-MARGIN] = False
+    hit, wrong = float(alike[foreground].mean()), float(alike[~foreground & ~rim].mean())
+    share = float(foreground.mean())
+    if hit - wrong < 0.5 or not rim.any():
+        return None
+    return (float(alike[rim].mean()) - wrong) / (hit - wrong) / share
 
 
 def _thickness(foreground: Array) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from zcdl_common.doctor import alignment, duplicates, intensities, masks, objects, shapes
+from zcdl_common.doctor import alignment, duplicates, intensities, labels, masks, objects, shapes
 from zcdl_common.doctor.findings import Finding
 from zcdl_common.errors import DataError, UserError
 from zcdl_common.task import Array, Lazy, Sample
@@ -140,6 +140,10 @@ def _target(look: Look, image: Array, target: Array, task: str, word: str) -> It
         yield from objects.check_points(target, look.size.shape, look.target_file)
     if task not in MASKED + IMAGED:
         return
+    regions = getattr(look.sample.target, "regions", None)  # of annotations that may be drawn
+    drawn = regions() if regions else None
+    if drawn is not None:
+        yield from labels.check_regions(drawn, look.target_file)
     target = channel_last(target, image.ndim - 1)
     look.target_size = shapes.Size(target.shape[:-1], target.shape[-1])
     unequal = list(
@@ -147,7 +151,7 @@ def _target(look: Look, image: Array, target: Array, task: str, word: str) -> It
     )
     yield from unequal
     if task in MASKED:
-        look.mask = masks.measure_mask(target, None if unequal else image)
+        look.mask = masks.measure_mask(target, None if unequal else image, regions=drawn is not None)
     else:
         yield from _pixels(target, look.target_file, task)
         yield from intensities.check_constant(target, look.target_file)

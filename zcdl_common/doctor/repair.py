@@ -14,6 +14,7 @@ import numpy as np
 from zcdl_common.doctor.findings import Report
 from zcdl_common.doctor.masks import single_channel
 from zcdl_common.files import write_text
+from zcdl_common.fragments import one_piece_each
 from zcdl_common.images import ImageRef
 from zcdl_common.task import Array, Sample
 from zcdl_common.writers import write_image
@@ -27,7 +28,10 @@ _ORDER = (
     "fill missing values",
     "two values",
     "number the objects",
+    "number the larger pieces and remove the specks",
 )
+_NUMBERED = ("numbers from colours", *_ORDER[-2:])
+"""After these a mask holds numbers of objects."""
 
 
 class _File(NamedTuple):
@@ -138,7 +142,7 @@ def _write(place: Path, frames: Sequence[Array], file: _File) -> Path:
     axes = axes if len(frames) == 1 else "T" + axes
     if pixels.shape[-1] == 1:
         pixels, axes = pixels[..., 0], axes[:-1]
-    numbered = bool({"numbers from colours", "number the objects"} & set(file.steps))
+    numbered = bool(set(_NUMBERED) & set(file.steps))
     info = getattr(file.sample.source, "info", file.ref.info)
     return write_image(place, pixels, axes, pixel_size=info().pixel_size, labels=numbered)
 
@@ -152,7 +156,9 @@ def _apply(step: str, pixels: Array, palette: Array) -> Array:
         return fill_missing(pixels)
     if step == "two values":
         return two_values(pixels)
-    return number_objects(pixels)
+    if step == "number the objects":
+        return number_objects(pixels)
+    return one_piece_each(pixels[..., 0].astype(np.int64))[..., np.newaxis]
 
 
 def _palette(masks: Sequence[ImageRef]) -> Array:

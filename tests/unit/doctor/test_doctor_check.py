@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from roifile import ROI_TYPE, ImagejRoi, roiwrite
 
 from zcdl_common.doctor import Finding, Report, check
 from zcdl_common.errors import DataError
 from zcdl_common.images import ImageRef
+from zcdl_common.masks import Mask
 from zcdl_common.pairs import Pairing
+from zcdl_common.rois import write_rois
 from zcdl_common.task import Sample
 
 
@@ -26,8 +29,57 @@ def test_a_good_set_gives_no_finding(folder):
     assert report.table[0]["size"] == "96 x 96" and report.table[0]["target"] == "binary"
 
 
-def test_good_labels_give_no_finding(tmp_path, new_folder):
-    assert check(new_folder(tmp_path, kind="labels").samples, task="instances").findings == ()
+def test_good_labels_give_no_finding(tmp_path, new_folder, cells):
+    folder = new_folder(tmp_path, n=0)
+    for i in range(6):
+        folder.add(f"{i}.tif", *cells(i, (256, 256)))
+    assert check(folder.samples, task="instances").findings == ()
+
+
+def test_what_became_of_regions_is_said(tmp_path, new_folder, cells):
+    def square(left, top, side=12):
+        corners = [(0, 0), (side, 0), (side, side), (0, side)]
+        roi = ImagejRoi.frompoints(np.add(corners, (left, top)))
+        roi.roitype = ROI_TYPE.POLYGON
+        return roi
+
+    folder = new_folder(tmp_path, n=0)
+    empty, point = square(5, 5, side=0), ImagejRoi.frompoints(np.array([[5, 5]]))
+    point.roitype = ROI_TYPE.POINT
+    good, beside = square(20, 20), square(50, 50)
+    for name, rois in (
+        ("good", [good, beside]),
+        ("overlap", [good, square(28, 20)]),
+        ("lost", [good, beside, square(300, 20), empty, point]),
+        ("nowhere", [square(300, 20)]),
+    ):
+        image = folder.add(f"{name}.tif", cells(0)[0]).source
+        roiwrite(tmp_path / f"{name}.zip", rois, name=[f"{i}" for i in range(len(rois))])
+        folder.samples[-1] = Sample(name, name, image, Mask(tmp_path / f"{name}.zip", image))
+    found = check(folder.samples, task="instances")
+    said = [f for f in found.findings if f.code == "regions-of-interest"]
+    by_file = {Path(f.files[0]).stem: [g for g in said if g.files == f.files] for f in said}
+    assert set(by_file) == {"overlap", "lost", "nowhere"}
+    assert [f.severity for f in by_file["overlap"]] == ["note"]
+    assert "overlap in 48 pixels" in by_file["overlap"][0].reason
+    assert {f.severity for f in by_file["lost"]} == {"warning"}
+    reasons = " ".join(f.reason for f in by_file["lost"])
+    assert "no pixel of the image: 1" in reasons and "empty region (1), point (1)" in reasons
+    assert of(found, "empty-mask").files[0].endswith("nowhere.zip")
+
+
+def test_regions_in_parts_are_objects_and_many_parts_of_one_are_a_warning_without_a_repair(
+    tmp_path, new_folder, cells
+):
+    folder = new_folder(tmp_path, n=0)
+    image, labels = cells(0)
+    for name, drawn in (("numbered", labels), ("one", (labels > 0).astype(np.uint8))):
+        source = folder.add(f"{name}.tif", image).source
+        path = write_rois(tmp_path / name, drawn)
+        folder.samples[-1] = Sample(name, name, source, Mask(path, source))
+    report = check(folder.samples, task="instances")
+    assert not report.errors and not report.repairable
+    assert Path(of(report, "regions-in-parts").files[0]).stem == "one"
 
 
 def test_a_corrupt_file_is_named_and_the_others_are_still_checked(folder):

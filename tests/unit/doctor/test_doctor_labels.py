@@ -1,6 +1,7 @@
 """What masks hold."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,23 @@ from skimage.transform import rescale
 
 from zcdl_common.doctor.labels import check_masks
 from zcdl_common.doctor.masks import Mask, measure_mask
+from zcdl_common.errors import DataError
+from zcdl_common.labelling import label_image
+from zcdl_common.task import Sample
 
 SPOTS = [(10, 10), (10, 40), (40, 12), (44, 44)]
+
+
+class Held:
+    """An array that reads like a file."""
+
+    path = Path("a.tif")
+
+    def __init__(self, array):
+        self.array = array
+
+    def read(self):
+        return self.array
 
 
 def discs(values, radius=6, dtype=np.uint8):
@@ -158,3 +174,59 @@ def test_a_set_of_inverted_masks_is_asked_about(inverted, expected):
     mask[10:22, 10:22] = 255
     masks = {f"{n}.tif": measure_mask(255 - mask if inverted else mask) for n in range(3)}
     assert [f.code for f in check_masks(masks, "segment") if f.severity != "note"] == expected
+
+
+def in_pieces(shape=(64, 64)):
+    """Squares 10 to 40; 40 has a second one, 20 a speck, 10 a part that touches it by a corner."""
+    mask = np.zeros(shape, np.uint16)
+    for i, (y, x) in enumerate(SPOTS):
+        mask[..., y - 5 : y + 6, x - 5 : x + 6] = 10 * (i + 1)
+    mask[..., 54:62, 24:34] = 40
+    mask[..., 1, 60:62] = 20
+    mask[..., 16:18, 16:18] = 10  # touches the corner of 10's own square
+    return mask[..., None]
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (5, 64, 64)])
+def test_numbers_in_several_pieces_are_counted_and_one_is_shown(shape):
+    mask = in_pieces(shape)
+    seen = measure_mask(mask).fragments
+    assert (seen.numbers, seen.parted, seen.specks, seen.larger) == (4, 1, 1, 5)
+    number, place = seen.example
+    assert number == 40 and mask[(*place, 0)] == 40
+    finding = found({"a": measure_mask(mask)}, "instances")["objects-in-pieces"]
+    assert (
+        finding.severity == "warning" and finding.repair and f"y {place[-2]}, x {place[-1]}" in finding.reason
+    )
+    assert "1 number of 4 in several separate pieces and 1 speck" in finding.reason
+    assert not found({"a": measure_mask(mask, regions=True)}, "instances"), "drawn in parts on purpose"
+
+
+def test_corners_connect_and_whole_objects_give_no_fragments():
+    y, x = np.mgrid[:20, :20]
+    diagonal = (3 * (y == x))[..., None]
+    diagonal[15:, :4] = 5
+    assert measure_mask(diagonal).fragments.parted == measure_mask(diagonal).fragments.specks == 0
+    assert "objects-in-pieces" not in found({"a": measure_mask(OBJECTS)}, "instances")
+
+
+def test_many_pieces_of_few_numbers_are_an_error_that_training_would_raise_too():
+    rng = np.random.default_rng(0)
+    many = discs([0] * 4, dtype=np.uint16)
+    for number in range(1, 15):  # more numbers than there are classes in any mask
+        for _ in range(3):
+            y, x = 2 + 8 * rng.permutation(8)[:2]
+            many[y : y + 4, x : x + 4] = number
+    finding = found({"a": measure_mask(many)}, "instances")["objects-in-pieces"]
+    assert finding.severity == "error"
+    with pytest.raises(DataError):
+        label_image(Sample("a", "a", Held(many), Held(many)))
+
+
+def test_one_object_with_a_speck_among_numbered_images_is_not_taken_for_a_mask():
+    speck = discs([7])
+    speck[60, 60] = 7
+    alone = found({"a": measure_mask(speck)}, "instances")
+    assert set(alone) == {"objects-not-numbered"}
+    among = found({"a": measure_mask(speck), "b": measure_mask(OBJECTS)}, "instances")
+    assert set(among) == {"objects-in-pieces"} and among["objects-in-pieces"].severity == "warning"

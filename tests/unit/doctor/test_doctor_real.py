@@ -54,3 +54,19 @@ def test_real_pairs_that_were_moved_are_found(real_data, name, task):
     report = check(moved, task=task)
     shifted = [f for f in report.warnings if f.code == "shifted"]
     assert len(shifted) >= 0.75 * len(moved)
+
+
+class Cleared(Moved):
+    """A label image without the objects that touch its border."""
+
+    def read(self):
+        labels = self.ref.read()
+        rim = np.ones(labels.shape, bool)
+        rim[2:-2, 2:-2] = False
+        return np.where(np.isin(labels, np.unique(labels[rim])), 0, labels)
+
+
+def test_real_labels_without_the_objects_at_the_border_are_found(real_data):
+    whole = samples(real_data / "stardist2d/dsb2018_256" / "train", 10)
+    cleared = [Sample(s.name, s.group, s.source, Cleared(s.target)) for s in whole]
+    assert {f.code for f in check(cleared, task="instances").warnings} >= {"no-object-at-border"}

@@ -15,7 +15,9 @@ from scipy import ndimage
 
 from zcdl_common.doctor import check, repair
 from zcdl_common.doctor.repair import fill_missing, number_objects, two_values
+from zcdl_common.fragments import one_piece_each
 from zcdl_common.images import ImageRef
+from zcdl_common.samples.instances import nuclei
 from zcdl_common.task import Sample
 
 
@@ -214,3 +216,36 @@ def test_a_single_hole_becomes_the_median_of_its_neighbours():
 def test_soft_masks_are_cut_at_half_height():
     mask = np.array([[0, 3, 100], [140, 250, 255]], np.uint8)[..., None]
     assert two_values(mask)[..., 0].tolist() == [[0, 0, 0], [255, 255, 255]]
+
+
+def test_larger_pieces_get_numbers_of_their_own_and_specks_go(tmp_path, new_folder):
+    folder = new_folder(tmp_path / "data", n=0)
+    image, labels = (a.astype(np.uint16) for a in nuclei(np.random.default_rng(3), (128, 128), (0.5, 0.5)))
+    twice = labels.copy()
+    twice[labels == 2] = 3
+    free = np.argwhere(ndimage.distance_transform_edt(labels == 0) > 3)[0]
+    twice[tuple(free)] = 5
+    folder.add("a.tif", image, twice)
+    folder.add("b.tif", image[::-1], labels[::-1])
+    report, lines, mended = mend(folder, "instances", tmp_path)
+    assert [f.code for f in report.repairable] == ["objects-in-pieces"] and len(lines) == 1
+    again = mended[0].target.read()[..., 0]
+    assert again[tuple(free)] == 0 and again.max() == labels.max() + 1
+    pairs = {(int(a), int(b)) for a, b in zip(labels.ravel(), again.ravel(), strict=True)}
+    assert len(pairs) == labels.max() + 1, "every object has one number, and none shares it"
+    kept = [n for n in np.unique(labels) if n not in (2, 3)]
+    assert all((n, n) in pairs for n in kept), "the others keep theirs"
+    assert not check(mended, task="instances").repairable
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_every_number_is_one_piece_and_nothing_but_specks_is_lost(ndim):
+    rng = np.random.default_rng(ndim)
+    labels = ndimage.zoom(rng.integers(0, 5, (6,) * ndim), 4, order=0) * 30_000
+    found = one_piece_each(labels)
+    assert found.dtype == np.uint32
+    for number in np.unique(found[found > 0]):
+        assert ndimage.label(found == number, np.ones((3,) * ndim))[1] == 1
+    lost = (labels > 0) & (found == 0)
+    assert lost.sum() < 0.1 * (labels > 0).sum() and not found[labels == 0].any()
+    assert np.array_equal(one_piece_each(found), found)
