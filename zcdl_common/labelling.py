@@ -10,7 +10,7 @@ import numpy as np
 
 from zcdl_common.errors import DataError
 from zcdl_common.fragments import MOST_PIECES, pieces
-from zcdl_common.rois import is_roi_file, write_rois
+from zcdl_common.rois import MOST_REGIONS, is_roi_file, write_rois
 from zcdl_common.segmenting import axes, read_mask
 from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
 
@@ -177,14 +177,14 @@ def files(
     pixel_size: Sequence[float] | None,
     folder: Path,
     stem: str,
-) -> list[Path]:
+) -> tuple[list[Path], str]:
     """Write the table of objects, and ROIs for Fiji (2D images) or spots for TrackMate (movies).
 
     Parameters
     ----------
     predictions, sources
-        One a frame; sources are images (Z)YXC. ``extra["scores"]``, one number a label from 1, becomes a
-        column of the table.
+        One a frame; sources are images (Z)YXC. Both may be files that are read in slices.
+        ``extra["scores"]``, one number a label from 1, becomes a column of the table.
     pixel_size
         (Z)YX in micrometres.
     folder, stem
@@ -192,9 +192,11 @@ def files(
 
     Returns
     -------
-    list of Path
+    paths : list of Path
         ``<stem>_objects.csv``; ``<stem>_RoiSet.zip`` where a single 2D image shows an object;
         ``<stem>_trackmate.csv`` where there are several frames.
+    note : str
+        What was not written and why.
     """
     from zcdl_common import tables
 
@@ -210,9 +212,12 @@ def files(
     if movie:
         spots = tables.trackmate(table, pixel_size)
         written.append(tables.write_table(folder / f"{stem}_trackmate.csv", spots))
+    elif facts.ndim == 2 and len(table) > MOST_REGIONS:
+        return written, f"no ROIs: {len(table)} objects are more than {MOST_REGIONS}, use table and labels"
     elif facts.ndim == 2 and len(table):
-        written.append(write_rois(folder / f"{stem}_RoiSet.zip", predictions[0].main))
-    return written
+        boxes = table[["label", "y_min_px", "x_min_px", "y_max_px", "x_max_px"]].to_numpy()
+        written.append(write_rois(folder / f"{stem}_RoiSet.zip", predictions[0].main, boxes))
+    return written, ""
 
 
 def error_maps(truth: Array, prediction: Prediction, facts: Facts, source: Array) -> dict[str, Output]:

@@ -136,9 +136,9 @@ def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_ab
     pixel_size = info.pixel_size
     # the size decides how an image is read; a wrong guess costs memory or time, never the result
     if np.prod(info.shape, dtype=float) * info.channels > stream_above and len(frames) == 1:
-        path = _stream(run, model, ref, target, pixel_size)
-        note = "too large for memory: it was written tile by tile, its main result alone"
-        return Written(ref.path.name, (path,), note=note, source=ref)
+        written, note = _stream(run, model, ref, target, pixel_size)
+        note = "; ".join(["too large for memory: it was written tile by tile", *[note] * bool(note)])
+        return Written(ref.path.name, tuple(written), note=note, source=ref)
     outputs, files = resolve(task.outputs), resolve(task.files) if task.files else None
     made, kept = [], []
     for frame in frames:
@@ -158,10 +158,12 @@ def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_ab
             labels=first.labels,
         )
         paths.append(path)
+    note = ""
     if files:
         images = (frame.read() for frame in frames)
-        paths += files(kept, images, run.facts, pixel_size, target, ref.group)
-    return Written(ref.path.name, tuple(paths), source=ref)
+        more, note = files(kept, images, run.facts, pixel_size, target, ref.group)
+        paths += more
+    return Written(ref.path.name, tuple(paths), note=note, source=ref)
 
 
 class _Decoding:
@@ -174,7 +176,8 @@ class _Decoding:
         self.out[place[: block.ndim - 1]] = self.decode(block).array
 
 
-def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any) -> Path:
+def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any) -> tuple[list[Path], str]:
+    """Files that were written, and what is to be said of them."""
     image, settings, shape = ref.open(), run.settings(), ref.info().shape
     format: Literal["ome-zarr", "ome-tiff"] = (
         "ome-zarr" if run.config.output_format == "ome-zarr" else "ome-tiff"
@@ -184,8 +187,10 @@ def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any
         with open_output(
             target / ref.group, shape, np.uint32, axes, pixel_size=pixel_size, format=format
         ) as out:
-            _objects(run, model, image, settings, out)
-            return out.path  # type: ignore[no-any-return]
+            extra = _objects(run, model, image, settings, out)
+            found = Prediction(out, extra)  # type: ignore[arg-type]  # sliced as an array is
+            more, note = _described(run, found, image, pixel_size, target, ref.group)
+            return [out.path, *more], note
     limits = run.scaling.limits(image)
     to_output = resolve(run.network.task.stream)
 
@@ -203,7 +208,17 @@ def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any
             scale=lambda a: run.scaling.apply(a, limits),
             out=lambda _shape, _dtype: _Decoding(out, decode),
         )
-        return out.path  # type: ignore[no-any-return]
+        return [out.path], "its main result alone"
+
+
+def _described(run: Run, found: Prediction, image: Any, pixel_size: Any, folder: Path, stem: str) -> Any:
+    """The files of a large image that are no images, where they can be written."""
+    if not run.network.task.files:
+        return [], ""
+    try:
+        return resolve(run.network.task.files)([found], [image], run.facts, pixel_size, folder, stem)
+    except Exception as problem:  # the labels took hours: they are kept whatever becomes of a table
+        return [], f"tables and ROIs could not be written ({type(problem).__name__}: {problem})"
 
 
 def _map_channels(model: Model, run: Run) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,11 @@ from zcdl_common.task import Array
 
 __all__ = ["ENDINGS", "RoiLabels", "is_roi_file", "read_rois", "write_rois"]
 
+MOST_REGIONS = 65_535
+"""Objects of an image up to which their regions are written: as many as a plain zip archive holds, and many
+more than Fiji's ROI Manager shows without delay."""
+_TOGETHER = 2**23
+"""Pixels of a file that are read at once."""
 _OBJECT = re.compile(r"object_\d+")
 """Start of the names that `write_rois` gives: the same in all slices of an object."""
 
@@ -101,27 +106,58 @@ def read_rois(path: Path, shape: Sequence[int], frame: int | None = None) -> Roi
     return RoiLabels(labels.reshape(tuple(shape)), report, notes)
 
 
-def write_rois(path: Path, labels: Array) -> Path:
+def write_rois(path: Path, labels: Any, boxes: Array | None = None) -> Path:
     """Write labels (Z)YX as a zip for Fiji's ROI Manager; `read_rois` gives the same pixels back.
 
     Each object is one region a slice: an outline along the borders of its pixels, or a composite
     region where it has holes or several parts.
+
+    Parameters
+    ----------
+    path
+        Gets the ending .zip.
+    labels
+        Integer (Z)YX, 0 is background. With `boxes` also a file YX that is read in slices.
+    boxes
+        Of labels YX, int (N, 5): number of an object and its box y0 x0 y1 x1 in pixels, half-open.
     """
+    path = path.with_name(path.name if path.name.lower().endswith(".zip") else f"{path.name}.zip")
+    plane = len(labels.shape) == 2
+    found = _objects(labels[None] if plane else labels) if boxes is None else _boxed(labels, boxes)
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for label, z, corner, mask in found:
+            outlines = [outline + corner for outline in trace(mask)]
+            name = f"object_{label:05d}" if plane else f"object_{label:05d}_z{z + 1:04d}"
+            archive.writestr(f"{name}.roi", _imagej_region(outlines, name, 0 if plane else z + 1))
+    return path
+
+
+_Object = tuple[int, int, tuple[int, int], Array]
+"""Number, slice, corner x, y of its box, and mask of an object in one plane."""
+
+
+def _objects(volume: Array) -> Iterator[_Object]:
     from scipy.ndimage import find_objects
 
-    path = path.with_name(path.name if path.name.lower().endswith(".zip") else f"{path.name}.zip")
-    volume = labels[None] if labels.ndim == 2 else labels
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for z, plane in enumerate(volume):
-            for label, window in enumerate(find_objects(plane.astype(np.int64, copy=False)), start=1):
-                if window is None:
-                    continue
-                corner = (window[1].start, window[0].start)
-                outlines = [o + corner for o in trace(plane[window] == label)]
-                name = f"object_{label:05d}" if labels.ndim == 2 else f"object_{label:05d}_z{z + 1:04d}"
-                slice_number = z + 1 if labels.ndim == 3 else 0
-                archive.writestr(f"{name}.roi", _imagej_region(outlines, name, slice_number))
-    return path
+    for z, plane in enumerate(volume):
+        for label, window in enumerate(find_objects(plane.astype(np.int64, copy=False)), start=1):
+            if window is not None:
+                yield label, z, (window[1].start, window[0].start), plane[window] == label
+
+
+def _boxed(labels: Any, boxes: Array) -> Iterator[_Object]:
+    """Objects in their order; those that follow each other lie near each other and are read together."""
+    first = 0
+    while first < len(boxes):
+        low = np.minimum.accumulate(boxes[first:, 1:3])
+        high = np.maximum.accumulate(boxes[first:, 3:5])
+        together = max(1, int(np.argmax([*(np.prod(high - low, axis=1) > _TOGETHER), True])))
+        (top, left), (bottom, right) = low[together - 1], high[together - 1]
+        part = np.asarray(labels[top:bottom, left:right])
+        for label, y0, x0, y1, x1 in boxes[first : first + together].tolist():
+            mask = part[y0 - top : y1 - top, x0 - left : x1 - left] == label
+            yield label, 0, (x0, y0), mask
+        first += together
 
 
 def _imagej_region(outlines: Sequence[Array], name: str, slice_number: int) -> bytes:

@@ -146,8 +146,9 @@ class Task:
     """``(decode, iterable of (maps, truth) of validation images, facts) -> dict``: better settings, and where
     the first was chosen from a ``curve`` of scores over ``thresholds``, those; empty: nothing to choose."""
     files: str = ""
-    """``(predictions, sources, facts, pixel_size, folder, stem) -> list of paths``: writes the files of one
-    input that are no images, from a prediction and an image (Z)YXC a frame; empty where there are none."""
+    """``(predictions, sources, facts, pixel_size, folder, stem) -> paths, note``: writes the files of one
+    input that are no images, from a prediction and an image (Z)YXC a frame, and says what was left out; empty
+    where there are none. Of an image larger than memory both are files to be sliced."""
     owned: bool = False
     """Whether a prediction is a label image of objects with ``points`` and ``scores`` in its extras. Tile by
     tile, each object then comes from the tile whose core holds its point."""

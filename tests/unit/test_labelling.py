@@ -199,7 +199,7 @@ def test_many_objects_keep_their_numbers_in_a_file(tmp_path):
 def written(tmp_path, frames, labels, extra=None, pixel_size=(0.5, 0.5)):
     found = [Prediction(each, extra or {}) for each in labels]
     facts = Facts(labels[0].ndim, ("DNA",), (), "uint16")
-    paths = labelling.files(found, (f[..., None] for f in frames), facts, pixel_size, tmp_path, "cells")
+    paths, _ = labelling.files(found, (f[..., None] for f in frames), facts, pixel_size, tmp_path, "cells")
     return {path.name: path for path in paths}
 
 
@@ -216,6 +216,16 @@ def test_rois_opened_again_are_the_labels(tmp_path):
     assert table["intensity_mean"].to_numpy() == pytest.approx(
         ndimage.mean(source, labels, np.arange(1, labels.max() + 1)), rel=1e-5
     )
+
+
+def test_more_objects_than_fiji_can_list_get_no_rois_and_it_is_said(tmp_path, monkeypatch):
+    source, labels = labels_of(1)
+    monkeypatch.setattr(labelling, "MOST_REGIONS", 3)
+    facts = Facts(2, ("DNA",), (), "uint16")
+    paths, note = labelling.files([Prediction(labels)], [source[..., None]], facts, None, tmp_path, "cells")
+    assert [p.name for p in paths] == [
+        "cells_objects.csv"
+    ] and f"{labels.max()} objects are more than 3" in note
 
 
 def test_how_sure_the_network_is_stands_beside_each_object(tmp_path):

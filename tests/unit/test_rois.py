@@ -107,6 +107,34 @@ def test_labels_come_back_with_every_object(tmp_path_factory, seed, ndim):
     np.testing.assert_array_equal(found.labels > 0, labels > 0)
 
 
+class Sliced:
+    """A file that is read in slices, and how much was read at once."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.most, self.times = array, array.shape, 0, 0
+
+    def __getitem__(self, index):
+        part = self.array[index]
+        self.most, self.times = max(self.most, part.size), self.times + 1
+        return part
+
+
+def test_labels_in_a_file_become_the_same_regions_read_near_ones_together(tmp_path, monkeypatch):
+    labels = ndimage.label(ndimage.gaussian_filter(np.random.default_rng(0).random((90, 120)), 2) > 0.5)[0]
+    spans = [(n, w) for n, w in enumerate(ndimage.find_objects(labels), 1)]
+    boxes = np.array([(n, y.start, x.start, y.stop, x.stop) for n, (y, x) in spans])
+    largest = int(np.prod(boxes[:, 3:] - boxes[:, 1:3], axis=1).max())
+    monkeypatch.setattr("zcdl_common.rois._TOGETHER", 2000)
+    file = Sliced(labels)
+    parts = write_rois(tmp_path / "parts", file, boxes)
+    assert file.most <= max(2000, largest) and 1 < file.times < len(boxes)
+    whole = write_rois(tmp_path / "whole", labels)
+    with zipfile.ZipFile(parts) as one, zipfile.ZipFile(whole) as other:
+        assert one.namelist() == other.namelist()
+        assert all(one.read(name) == other.read(name) for name in one.namelist())
+    assert np.array_equal(read_rois(parts, labels.shape).labels, labels)
+
+
 @pytest.mark.real
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real images: set ZCDL_REAL_DATA")
 @pytest.mark.parametrize("folder", ["stardist2d/dsb2018_256", "stardist3d/bbbc050_nuclei"])

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from zcdl_common import networks
@@ -9,7 +10,9 @@ from zcdl_common.models.stardist import StarDistModel, joined
 from zcdl_common.networks.augmented import AugmentedConfig
 from zcdl_common.networks.stardist import StarDistConfig, field_of_view, plan
 from zcdl_common.patches import Prepared
-from zcdl_common.task import Facts, Sample
+from zcdl_common.rois import read_rois
+from zcdl_common.run import Run
+from zcdl_common.task import Facts, Prediction, Sample
 from zcdl_common.tiles import predict_tiled, predict_whole
 
 TINY = {"depth": 1, "filters": 4, "n_rays": 8, "batch_size": 4, "learning_rate": 1e-3}
@@ -280,7 +283,6 @@ def test_an_image_too_large_for_memory_is_written_with_the_same_objects(tmp_path
     import tifffile
 
     from zcdl_common.predict import predict_folder
-    from zcdl_common.run import Run
 
     model = scramble(build())
     config = model.config.changed(prob_thresh=0.5, nms_thresh=0.3)
@@ -288,14 +290,36 @@ def test_an_image_too_large_for_memory_is_written_with_the_same_objects(tmp_path
     run = Run(tmp_path, networks.get("stardist"), config, facts, {})
     image = np.random.default_rng(0).integers(0, 5000, (91, 130)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "new.tif", image)
-    outputs = []
+    outputs, tables, regions = [], [], []
     for n in (10, 10**9):
         (written,) = predict_folder(run, model, str(tmp_path / "new.tif"), tmp_path / str(n), stream_above=n)
         assert written.problem == ""
-        outputs.append(tifffile.imread(written.outputs[0]))
-        assert (len(written.outputs) == 1) == (n == 10), "a large one gives its labels alone"
+        assert ("tile by tile" in written.note) == (n == 10)
+        labels, table, rois = written.outputs
+        outputs.append(tifffile.imread(labels))
+        tables.append(pd.read_csv(table))
+        regions.append(read_rois(rois, image.shape).labels)
     assert outputs[0].dtype == np.uint32 and outputs[0].max() > 3
     assert np.array_equal(*outputs)
+    pd.testing.assert_frame_equal(*tables, check_dtype=False)
+    assert len(tables[0]) == len(np.unique(outputs[0])) - 1
+    assert np.array_equal(*regions)
+    kept = np.unique(outputs[0])
+    assert np.array_equal(kept[regions[0]], outputs[0]), "the regions give the labels back, in their order"
+
+
+def test_labels_are_kept_when_no_table_can_be_written(tmp_path, monkeypatch):
+    from zcdl_common import predict, tables
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(tables, "write_table", full)
+    facts = Facts(2, ("c0",), ((64, 64),), "uint16")
+    run = Run(tmp_path, networks.get("stardist"), build().config, facts, {})
+    found = Prediction(np.ones((4, 4), np.int32))
+    paths, note = predict._described(run, found, np.ones((4, 4, 1)), None, tmp_path, "a")
+    assert paths == [] and "OSError: no space left" in note
 
 
 # -- weights --------------------------------------------------------------------------------------

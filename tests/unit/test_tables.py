@@ -36,6 +36,33 @@ def test_what_is_measured_is_what_scikit_image_measures(shape, size):
                 assert row[f"intensity_{kind}_{name}"] == pytest.approx(measured)
 
 
+class Sliced:
+    """A file that is read in slices, and how much was read at once."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.most = array, array.shape, 0
+
+    def __getitem__(self, index):
+        part = self.array[index]
+        self.most = max(self.most, part.size)
+        return part
+
+
+@pytest.mark.parametrize(("shape", "size"), [((50, 60), (0.5, 0.25)), ((12, 30, 28), None)])
+def test_a_file_read_in_blocks_gives_the_table_of_the_whole_image(monkeypatch, shape, size):
+    labels, image = volume(shape)
+    monkeypatch.setattr("zcdl_common.tables.BLOCK", 300)
+    files = Sliced(labels), Sliced(image)
+    table = objects(*files, ("DNA", "actin"), size)
+    assert 0 < files[0].most <= 300 and files[1].most <= 600
+    pd.testing.assert_frame_equal(table, objects(labels, image, ("DNA", "actin"), size))
+    image = image.astype(np.float32)
+    image[tuple(n // 2 for n in shape)] = np.nan
+    pd.testing.assert_frame_equal(objects(labels, Sliced(image)), objects(labels, image))
+    empty = objects(Sliced(np.zeros_like(labels)), files[1])
+    assert len(empty) == 0 and list(empty) == list(objects(labels, files[1].array))
+
+
 def test_an_image_without_objects_gives_the_columns_alone():
     labels, image = volume((20, 20))
     empty = objects(np.zeros_like(labels), image[..., :1], ("DNA",), (1.0, 1.0))
