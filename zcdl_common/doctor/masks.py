@@ -23,7 +23,7 @@ MOST_COLOURS = 256
 
 
 MARGIN = 2
-"""An object that comes within so many pixels of the border touches it: some programs leave a rim free."""
+"""An object within so many pixels of the border in Y or X touches it: some programs leave a rim free."""
 
 
 class Fragments(NamedTuple):
@@ -126,12 +126,7 @@ def measure_mask(mask: Array, image: Array | None = None, *, regions: bool = Fal
         thickness=0.0 if kind == "objects" else _thickness(foreground),
         equal_channels=equal,
         contrast=_contrast(foreground, image),
-        touching=tuple(
-            tuple(
-                start < MARGIN or stop > n - MARGIN for (start, stop), n in zip(box, plane.shape, strict=True)
-            )
-            for box in boxes
-        ),
+        touching=tuple(_touching(box, plane.shape) for box in boxes),
         rim=_rim(foreground, image) if kind == "objects" else None,
         fragments=WHOLE if whole else _fragments(index, values[values != 0]),
         regions=regions,
@@ -177,6 +172,11 @@ def _pieces(index: Array) -> list[tuple[tuple[int, int], ...]]:
                 for inner in ndimage.find_objects(labels)
             ]
     return found
+
+
+def _touching(box: tuple[tuple[int, int], ...], shape: tuple[int, ...]) -> tuple[bool, ...]:
+    margins = (1, MARGIN, MARGIN)[-len(shape) :]
+    return tuple(a < m or b > n - m for (a, b), n, m in zip(box, shape, margins, strict=True))
 
 
 def _fragments(index: Array, names: Array) -> Fragments:

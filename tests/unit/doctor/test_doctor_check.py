@@ -36,6 +36,18 @@ def test_good_labels_give_no_finding(tmp_path, new_folder, cells):
     assert check(folder.samples, task="instances").findings == ()
 
 
+def test_strips_of_an_image_cut_objects_as_they_like(tmp_path, new_folder, cells):
+    whole = new_folder(tmp_path, n=0).add("a.tif", *cells(0, (256, 256)))
+    spans = [(a, a + 16) for a in range(0, 256, 16)]
+    cut = [((a, b), (0, 256)) for a, b in spans]
+    strips = [Sample(f"a_{i}", "a", whole.source.crop(r), whole.target.crop(r)) for i, r in enumerate(cut)]
+    assert "objects-cut-by-border" not in codes(check(strips, task="instances"))
+    apart = new_folder(tmp_path / "apart", n=0)
+    for i, (a, b) in enumerate(spans):
+        apart.add(f"{i}.tif", *(pixels[a:b] for pixels in cells(0, (256, 256))))
+    assert "objects-cut-by-border" in codes(check(apart.samples, task="instances"))
+
+
 def test_what_became_of_regions_is_said(tmp_path, new_folder, cells):
     def square(left, top, side=12):
         corners = [(0, 0), (side, 0), (side, side), (0, side)]
