@@ -171,7 +171,7 @@ def sample(source, target):
     return Sample("s", "s", *(Ready(None, lambda a=a: a, None) for a in (source, target)))
 
 
-def test_patches_hold_signal_where_that_is_asked_for():
+def test_most_patches_hold_signal_where_that_is_asked_for():
     target = np.zeros((64, 64, 1), np.float32)
     target[40:60, 40:60] = 1
     pair = sample(target + 5, target)
@@ -179,9 +179,9 @@ def test_patches_hold_signal_where_that_is_asked_for():
     for least in (0.0, 0.4):
         model = build(min_signal=least, augment=False)
         rng = np.random.default_rng(0)
-        found[least] = [model.patch(pair, rng) for _ in range(40)]
+        found[least] = [model.patch(pair, rng) for _ in range(100)]
     with_signal = {least: np.mean([t.max() > 0 for _, t in made]) for least, made in found.items()}
-    assert with_signal[0.0] < 0.5 < 0.8 < with_signal[0.4]
+    assert with_signal[0.0] < 0.5 < 0.8 < with_signal[0.4] < 1, "an empty background is learned, too"
     assert all(np.array_equal(s - 5, t) for made in found.values() for s, t in made), "one place in both"
 
 

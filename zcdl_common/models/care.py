@@ -18,6 +18,8 @@ from zcdl_common.task import Array, Batch, Facts, Prediction, Sample
 
 VALIDATE_AT_MOST = {2: (512, 512), 3: (32, 128, 128)}
 """Larger validation images are judged on their middle, so that an epoch is not mostly validation."""
+ANYWHERE = 0.1
+"""Share of the patches that may show nothing."""
 
 
 class CareModel(_keras.KerasModel):
@@ -80,12 +82,13 @@ class CareModel(_keras.KerasModel):
     def patch(self, sample: Sample, rng: np.random.Generator) -> tuple[Array, Array]:
         """One patch of one pair, augmented where that is asked for."""
         least = self.config.min_signal
+        choosy = least > 0 and rng.random() >= ANYWHERE
         source, target = cut(
             sample.source.read(),
             sample.target.read(),
             self.config.patch_size,
             rng,
-            wanted=(lambda clean: clean.max() >= least) if least > 0 else None,
+            wanted=(lambda clean: clean.max() >= least) if choosy else None,
         )
         return augment(source, target, rng, self.changes) if self.config.augment else (source, target)
 

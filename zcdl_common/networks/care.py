@@ -26,7 +26,8 @@ class CareConfig(GeometryConfig):
     min_signal: float = setting(
         0.4, section="settings", label="least signal in a patch", more=True, ge=0.0, le=1.0
     )
-    """Patches whose brightest pixel is below this share of the clean images' range are passed over."""
+    """Patches whose brightest pixel is below this share of the clean images' range are passed over nine times
+    in ten: the network must have seen an empty background, too."""
     depth: int | None = setting(None, section="settings", label="depth", more=True, ge=1, le=5)
     """How often the image is halved inside the network; more sees further and learns slower."""
     kernel: Literal[3, 5, 7] = setting(3, section="settings", label="kernel (pixels)", more=True)

@@ -113,7 +113,10 @@ def _patches(config: Mapping[str, Any], unit: str) -> str:
     parts += [f"{words.many(often, 'patch')} per image and epoch"] if often else []
     parts += [f"with at least {100 * least:g} % of foreground where such were found"] if least else []
     if bright:
-        parts.append(f"reaching at least {100 * bright:g} % of the clean images' range where such were found")
+        parts.append(
+            f"nine in ten of them reaching at least {100 * bright:g} % of the clean images' range where such "
+            "were found"
+        )
     return ", ".join(parts) + "."
 
 
