@@ -11,6 +11,7 @@ import tifffile
 
 from zcdl_common import networks, session
 from zcdl_common.data import open_data
+from zcdl_common.metrics.residuals import CLEAN
 
 MEMBRANES = "unet2d/isbi2012_membranes"
 NUCLEI = "unet2d/dsb2018_nuclei_binary"
@@ -77,6 +78,7 @@ def test_half_a_minute_of_unet_finds_real_nuclei(real_data, tmp_path):
 
 
 METHODS = ("network", "classical")
+RESIDUAL = ("residual_white", "residual_structure", "residual_correlation")
 
 
 def beats(summary, *metrics, rivals=("classical",)):
@@ -110,6 +112,17 @@ def noisy_cells(real, made):
     return spoiled(real / CELLS, made, "target", noisy, "YX")
 
 
+def noisy_as_they_are(folder):
+    """Images without a truth."""
+    return lambda real, made: {"source": str(real / folder)}
+
+
+def removes_noise_alone(summary):
+    """What was removed looks like noise, more so than what a filter removes."""
+    worst = {m: max(mean(summary, f"residual_{k}", m) for k in ("structure", "correlation")) for m in METHODS}
+    return worst["network"] < CLEAN and worst["network"] < worst["classical"]
+
+
 def restores(summary):
     """Nearer to the truth than the classical method and than the image as it was."""
     return beats(summary, "psnr", "ssim", rivals=("classical", "input"))
@@ -125,6 +138,12 @@ LONG = [
     Case("care", CELLS, at(CELLS), 9, restores, ("psnr", "ssim", "unsupported_percent"), "YX"),
     Case("care", "embryos, few photons", dim_embryos, 6, restores, ("psnr", "ssim")),
     Case("noise2void", "cells, known noise", noisy_cells, 6, lambda s: beats(s, "psnr"), ("psnr", "ssim")),
+    Case("noise2void", "n2v2d/convallaria_noisy", noisy_as_they_are("n2v2d/convallaria_noisy"), 4,
+         removes_noise_alone, RESIDUAL, "YX"),
+    Case("noise2void", "n2v2d/fa_livecell_noisy", noisy_as_they_are("n2v2d/fa_livecell_noisy/train/source"),
+         4, removes_noise_alone, RESIDUAL, "YX"),
+    Case("noise2void", EMBRYOS, noisy_as_they_are(f"{EMBRYOS}/train/source"), 5,
+         removes_noise_alone, RESIDUAL, "ZYX"),
     Case("stardist", "stardist2d/dsb2018_256", at("stardist2d/dsb2018_256"), 10,
          lambda s: beats(s, "ap50"), ("ap50", "ap70", "f1_50", "pq"), "YX"),
     Case("stardist", "stardist3d/bbbc050_nuclei", at("stardist3d/bbbc050_nuclei"), 10,
