@@ -216,7 +216,7 @@ def draw(
     plots.save(plots.scores(table, summary), figures / "scores.png")
     if "curve" in settings:
         chosen = settings[next(iter(run.network.task.decoding))]
-        curve = plots.threshold_curve(settings["thresholds"], settings["curve"], chosen, primary)
+        curve = plots.threshold_curve(settings["thresholds"], settings["curve"], chosen, settings["curve_of"])
         plots.save(curve, figures / "threshold_curve.png")
     save_maps(run, judged, run.quality_control / "maps")
 

@@ -189,7 +189,7 @@ def choose_threshold(
     )
     best = segmentation.best_threshold(curves, THRESHOLDS)
     mean = np.nanmean(curves, axis=0).tolist() if np.isfinite(curves).any() else []
-    return {"threshold": best, "thresholds": THRESHOLDS.tolist(), "curve": mean}
+    return {"threshold": best, "thresholds": THRESHOLDS.tolist(), "curve": mean, "curve_of": "IoU"}
 
 
 class _Labelled(Sequence[tuple[Array, Array]]):

@@ -143,8 +143,9 @@ class Task:
     decoding: Mapping[str, Any] = field(default_factory=dict)
     """Settings of `Model.decode` before any were chosen; a parameter of the same name comes first."""
     settings: str = ""
-    """``(decode, iterable of (maps, truth) of validation images, facts) -> dict``: better settings, and where
-    the first was chosen from a ``curve`` of scores over ``thresholds``, those; empty: nothing to choose."""
+    """``(decode, iterable of (maps, truth) of validation images, facts) -> dict``: better settings; where the
+    first was chosen from a ``curve`` of scores over ``thresholds``, those, and ``curve_of``, which scores it
+    shows. Empty: nothing to choose."""
     files: str = ""
     """``(predictions, sources, facts, pixel_size, folder, stem) -> paths, note``: writes the files of one
     input that are no images, from a prediction and an image (Z)YXC a frame, and says what was left out; empty

@@ -40,7 +40,7 @@ def choose_thresholds(
     Returns
     -------
     dict
-        Also the whole ``curve`` of scores over ``thresholds`` of the first.
+        Also the whole ``curve`` of scores over ``thresholds`` of the first, and what it is a ``curve_of``.
     """
     curves: dict[float, list[Array]] = {overlap: [] for overlap in OVERLAPS}
     least = float(STEPS[0])
@@ -67,6 +67,7 @@ def choose_thresholds(
         "nms_thresh": overlap,
         "thresholds": STEPS[tried].tolist(),
         "curve": scores.tolist(),
+        "curve_of": "AP, mean of IoU " + " and ".join(map(str, IOU)),
     }
 
 

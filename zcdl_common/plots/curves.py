@@ -123,7 +123,7 @@ def live(
 
 
 def threshold_curve(
-    thresholds: Sequence[float], iou: Sequence[float], chosen: float, metric: str = "iou"
+    thresholds: Sequence[float], scores: Sequence[float], chosen: float, label: str = "IoU"
 ) -> Figure:
     """Score of the validation images over the probability threshold, with the chosen one marked.
 
@@ -131,19 +131,23 @@ def threshold_curve(
     ----------
     thresholds
         Probabilities, 0 to 1.
-    iou
+    scores
         Score at each.
     chosen
         The threshold that is used from now on.
+    label
+        What the score is.
     """
     figure = style.new_figure(4.6, 2.9)
     axes = figure.subplots()
     colour = style.COLOURS["network"]
-    axes.plot(thresholds, iou, color=colour, lw=1.8, marker="o" if len(thresholds) < 30 else "", markersize=3)
+    axes.plot(
+        thresholds, scores, color=colour, lw=1.8, marker="o" if len(thresholds) < 30 else "", markersize=3
+    )
     axes.axvline(chosen, color=style.COLOURS["best"], lw=1.4, linestyle="--")
     axes.set_xlim(0, 1)
     title = f"Threshold {chosen:.2f}, chosen on validation images"
-    style.tidy(axes, "threshold on the probability", metric_label(metric), title)
+    style.tidy(axes, "threshold on the probability", label, title)
     return figure
 
 
