@@ -114,11 +114,13 @@ def plane_scores(truth: Array, prediction: Prediction, facts: Facts) -> dict[str
     """PSNR, SSIM, NRMSE and Pearson's r of every plane of a volume ZYXC, each (Z,).
 
     Scaled and fitted as the whole volume is, so that its mean squared error is the mean over planes; NRMSE
-    is in parts of the range of the volume.
+    is in parts of the range of the volume. NaN where the volume is empty.
     """
     from zcdl_common.metrics import images
 
     true = images.normalise(truth)
+    if not true.any():
+        return {key: np.full(len(true), np.nan) for key in ("psnr", "ssim", "nrmse", "pearson_r")}
     fitted = images.fit_to(true, prediction.main)
     span = float(np.ptp(true))
     error = np.sqrt(((fitted - true) ** 2).mean(axis=(1, 2, 3)))
@@ -126,7 +128,7 @@ def plane_scores(truth: Array, prediction: Prediction, facts: Facts) -> dict[str
     return {
         "psnr": np.array([images.psnr(a, b, data_range=1.0) for a, b in planes]),
         "ssim": np.array([images.ssim(a, b, data_range=1.0) for a, b in planes]),
-        "nrmse": error / span if span > 0 else np.full(len(error), np.nan),
+        "nrmse": error / span,
         "pearson_r": np.array([images.pearson_r(a, b) for a, b in planes]),
     }
 

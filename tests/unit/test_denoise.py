@@ -83,6 +83,14 @@ def test_two_poor_channels_are_mixed_onto_one_clean_channel():
     assert np.corrcoef(restored.ravel(), train[0][1].ravel())[0, 1] > 0.95
 
 
+def test_an_empty_clean_image_says_nothing_about_filters():
+    train = pairs(np.random.default_rng(5), gaussian, count=3)
+    noise = np.random.default_rng(6).normal(100, 5, train[0][0].shape)
+    with_empty, without = denoise([(noise, np.zeros_like(noise)), *train]), denoise(train)
+    assert with_empty.scores == without.scores and np.isfinite(list(without.scores.values())).all()
+    assert "3 training images" in with_empty.description
+
+
 def test_a_time_limit_leaves_no_method_out_before_all_had_a_turn(monkeypatch):
     clock = iter(np.arange(0, 1000, 1.0))
     monkeypatch.setattr(module.time, "monotonic", lambda: float(next(clock)))

@@ -98,6 +98,16 @@ def test_equal_constant_and_misfitting_images():
         images.ssim(image[:8], image[:8])
 
 
+def test_an_empty_truth_gives_no_score_instead_of_a_perfect_one():
+    image = np.random.default_rng(5).random((12, 12, 1))
+    speck = np.zeros((64, 64, 1))
+    speck[0, 0] = 1
+    for truth, found in ((np.full_like(image, 7), image), (speck, np.ones_like(speck))):
+        scored = images.scores(truth, found)
+        assert set(scored) == {"psnr", "ssim", "nrmse", "pearson_r"}
+        assert all(math.isnan(value) for value in scored.values())
+
+
 def test_integers_do_not_wrap_around():
     truth, prediction = np.array([[[0], [255]]], np.uint8), np.array([[[255], [0]]], np.uint8)
     assert images.psnr(truth, prediction) == pytest.approx(0)

@@ -125,6 +125,13 @@ def test_planes_are_scored_as_parts_of_their_volume():
     assert (10 ** (-planes["psnr"] / 10)).mean() == pytest.approx(10 ** (-volume["psnr"] / 10))
 
 
+def test_planes_of_an_empty_volume_have_no_scores():
+    facts = Facts(3, ("c",), (), "float32", extra={"target_channels": ("c",)})
+    found = Prediction(np.random.default_rng(0).random((2, 16, 16, 1)))
+    planes = restoring.plane_scores(np.zeros((2, 16, 16, 1)), found, facts)
+    assert all(len(values) == 2 and np.isnan(values).all() for values in planes.values())
+
+
 def test_error_maps_are_large_where_the_error_is():
     truth = np.random.default_rng(0).random((40, 40, 1)).astype(np.float32)
     wrong = truth.copy()

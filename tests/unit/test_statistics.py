@@ -49,6 +49,7 @@ def test_bootstrap_repeats_for_a_seed():
 
 def test_record_is_json_without_nan():
     assert json.dumps(bootstrap([]).record(), allow_nan=False) == '{"mean": null, "ci95": null}'
+    assert bootstrap([np.inf, *range(6)]).record() == {"mean": None, "ci95": None}
     record = bootstrap(np.arange(6.0)).record()
     assert record["mean"] == 2.5 and record["ci95"][0] < 2.5 < record["ci95"][1]
 

@@ -71,7 +71,8 @@ def denoise(
     Parameters
     ----------
     train
-        Poor and clean image of each training pair; the first 8 are used.
+        Poor and clean image of each training pair; the first 8 are used, and of these the ones whose clean
+        image is not empty, if any: onto an empty one every filter is fitted without error.
     seconds
         No setting is begun after so long; what was not tried is named in the description.
     pixel_size
@@ -88,6 +89,7 @@ def denoise(
     doi:10.1109/83.862633 (wavelets); Buades et al. 2005, doi:10.1109/CVPR.2005.38 (non-local means).
     """
     pairs = [_middle(*pair) for pair in train[:MOST_IMAGES]]
+    pairs = [pair for pair in pairs if normalise(pair[1]).any()] or pairs
     aspect = aspect_of(pixel_size)
     table, took, late = try_settings(
         lambda kind, setting: [_score(clean, filtered(poor, kind, setting, aspect)) for poor, clean in pairs],

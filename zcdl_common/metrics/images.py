@@ -21,10 +21,13 @@ def scores(truth: Array, prediction: Array) -> dict[str, float]:
     """``psnr`` (dB), ``ssim``, ``nrmse`` and ``pearson_r`` after `normalise` and `fit_to`.
 
     Networks may return another brightness scale than the truth has. Truth is scaled by its
-    percentiles, the prediction by the least-squares line onto it; the data range is then 1.
+    percentiles, the prediction by the least-squares line onto it; the data range is then 1. All are NaN
+    where that leaves nothing of the truth: onto an empty image any other is fitted without error.
     """
     true = normalise(truth)
     fitted = fit_to(true, prediction)
+    if not true.any():
+        return dict.fromkeys(("psnr", "ssim", "nrmse", "pearson_r"), float("nan"))
     return {
         "psnr": psnr(true, fitted, data_range=1.0),
         "ssim": ssim(true, fitted, data_range=1.0),

@@ -31,9 +31,10 @@ class Interval:
     high: float | None = None
 
     def record(self) -> dict[str, Any]:
-        """Shape it as in summary.json; NaN, which JSON lacks, becomes None."""
-        ci95 = None if self.low is None else [self.low, self.high]
-        return {"mean": None if np.isnan(self.mean) else self.mean, "ci95": ci95}
+        """Shape it as in summary.json; NaN and infinity, which JSON lacks, become None."""
+        if not np.isfinite(self.mean):
+            return {"mean": None, "ci95": None}
+        return {"mean": self.mean, "ci95": None if self.low is None else [self.low, self.high]}
 
 
 @dataclass(frozen=True)
