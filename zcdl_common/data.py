@@ -168,8 +168,11 @@ def _samples(
         pairing, targets = annotate(sources, target, prefix + "target", mended)
     else:
         pairing, targets = Pairing(tuple((image, image.path) for image in sources), (), ()), repeat(None)
+    known = [(image, goal) for (image, _), goal in zip(pairing.pairs, targets, strict=False)]
+    if known and not network.task.needs_target:  # what is known of a few images is no reason to lose the rest
+        known += [(image, None) for image in pairing.without_target]
     samples = []
-    for (image, _), goal in zip(pairing.pairs, targets, strict=False):
+    for image, goal in known:
         group = group_of(image.name, config.group_by) if config.group_by else image.group
         whole = replace(image, paths=tuple(mended.get(p.resolve(), p) for p in image.paths))
         samples.append(Sample(image.name, group, whole, goal))

@@ -406,6 +406,14 @@ def test_clean_partners_of_training_images_judge_and_do_not_train(tmp_path):
     assert summary["n_images"] == 3 and summary["learned_from"] and summary["verdict"] == "unclear"
 
 
+def test_clean_partners_of_some_images_leave_the_others_to_learn_from(tmp_path):
+    write(tmp_path / "noisy", 2, truth=tmp_path / "clean")
+    write(tmp_path / "noisy", 3, first=2)
+    run, data = trained(tmp_path, target=str(tmp_path / "clean"))
+    assert len(data.samples) == 5 and sum(s.target is not None for s in data.samples) == 2
+    assert session.judge(run, say=lambda text: None)["n_images"] == 2
+
+
 def test_training_stops_when_the_hidden_pixels_are_guessed_no_better(tmp_path):
     write(tmp_path / "noisy", 3)
     still = {"learning_rate": 1e-12, "batch_norm": False, "augment": False}
