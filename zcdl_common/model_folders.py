@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zcdl_common.archives import unpack
+from zcdl_common.config import Config
 from zcdl_common.datasets import default_cache
 from zcdl_common.download import ProgressLine, fetch
 from zcdl_common.errors import DataError
@@ -86,6 +87,29 @@ def misfit(there: ModelFolder, ndim: int, channels: int | None = None) -> str:
     if channels is not None and own != channels:
         return f"it is for images of {own} channel{'s' * (own != 1)}, yours have {channels}"
     return ""
+
+
+ARCHITECTURE = {
+    "unet_n_depth": "depth",
+    "unet_n_first": "filters",
+    "unet_n_filter_base": "filters",
+    "unet_kern_size": "kernel",
+    "unet_residual": "residual",
+    "batch_norm": "batch_norm",
+    "blurpool": "n2v2",
+    "n_rays": "n_rays",
+}
+"""Entries of ``config.json`` that decide which weights there are, and the parameters that stand for them."""
+
+
+def unlike(there: ModelFolder, config: Config) -> str:
+    """The parameters that would have to be other ones for the weights to fit, as one would type them."""
+    wanted = {
+        name: there.config[key]
+        for key, name in ARCHITECTURE.items()
+        if key in there.config and getattr(config, name, there.config[key]) != there.config[key]
+    }
+    return ", ".join(f"{name} = {str(value).lower()}" for name, value in wanted.items())
 
 
 def at_hand() -> list[str]:

@@ -28,15 +28,18 @@ def start(model: Model, config: Config) -> list[str]:
     own = [key for key in model.state() if key.startswith("module/")]
     # vectors fit by chance; without a single kernel nothing was taken over
     kernels = [key.split("/", 2)[-1] for key, value in model.state().items() if key in own and value.ndim > 1]
+    there = model_folders.find(config.start_from)
+    other = model_folders.unlike(there, config) if there is not None else ""
     if set(kernels) <= set(left_out):
         raise RunError(
             f"None of the weights of {config.start_from} fit this network: it has another architecture, "
-            "depth, number of filters or dimension. Set depth and filters as they were there, or train "
-            "from scratch with start_from empty."
+            f"depth, number of filters or dimension. Set {other or 'depth and filters'} as it was there, or "
+            "train from scratch with start_from empty."
         )
     if left_out:
         print(
             f"{len(own) - len(left_out)} of {len(own)} weights were taken; not fitting: {', '.join(left_out)}"
+            + f". All may fit with {other}, as it was there." * bool(other)
         )
     return left_out
 

@@ -2,13 +2,16 @@ import contextlib
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from zcdl_common import model_folders, weights
-from zcdl_common.errors import ConfigError, DataError
+from zcdl_common.errors import ConfigError, DataError, RunError
+from zcdl_common.models.care import CareModel
 from zcdl_common.models.stardist import StarDistModel
+from zcdl_common.networks import care
 from zcdl_common.networks.stardist import StarDistConfig, plan
 from zcdl_common.task import Facts
 
@@ -96,6 +99,27 @@ def test_thresholds_come_from_the_folder(written):
     assert there.thresholds() == {}
     (written.logdir / "thresholds.json").write_text('{"prob": 0.48, "nms": 0.3}')
     assert there.thresholds() == {"prob_thresh": 0.48, "nms_thresh": 0.3}
+
+
+@pytest.mark.parametrize("filters", [4, 8])
+def test_what_keeps_the_weights_of_csbdeep_from_fitting_is_named(tmp_path, capsys, filters):
+    from csbdeep.models import CARE, Config
+
+    theirs = CARE(Config("YX", unet_n_first=4, unet_n_depth=1), "theirs", basedir=str(tmp_path))
+    theirs.keras_model.save_weights(str(theirs.logdir / "weights_best.h5"))
+    asked = {"start_from": str(theirs.logdir), "depth": 1, "filters": filters}
+    scales = {"target_channels": ("c",), "target_offset": (0.0,), "target_span": (1.0,)}
+    facts = replace(FACTS, extra=scales)
+    config = care.plan(care.CareConfig.parse(asked), facts).config
+    model = CareModel(config, facts)
+    if filters == 4:  # only the last layer, of one pixel, fits
+        weights.start(model, config)
+        assert "All may fit with kernel = 5, as it was there." in capsys.readouterr().out
+    else:
+        with pytest.raises(RunError, match="Set filters = 4, kernel = 5 as it was there"):
+            weights.start(model, config)
+    fitting = care.plan(care.CareConfig.parse({**asked, "filters": 4, "kernel": 5}), facts).config
+    assert weights.start(CareModel(fitting, facts), fitting) == []
 
 
 def test_a_part_of_a_model_is_named(written):

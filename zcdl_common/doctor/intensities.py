@@ -118,8 +118,8 @@ def check_float_range(image: Array, file: str) -> Iterator[Finding]:
             "note",
             "float-range",
             (file,),
-            "a float image with values outside 0 to 1. That is fine here: every image is scaled by its "
-            "own statistics and nothing is clipped.",
+            "a float image with values outside 0 to 1. That is fine here: images are scaled by their "
+            "statistics, and nothing is clipped.",
             "Nothing.",
         )
 
