@@ -19,7 +19,9 @@ def check_masks(masks: Mapping[str, Mask], task: str, *, classes: bool = False) 
     numbered = any(_numbers(mask) for mask in masks.values())
     for file, mask in masks.items():
         yield from _unusable(file, mask)
-        if task == "instances" and mask.regions:
+        if task == "instances" and mask.lowest < 0:
+            yield _negative(file, mask)
+        elif task == "instances" and mask.regions:
             yield from _in_parts(file, mask)
         elif task == "instances" and (_numbers(mask) or (numbered and mask.fragments.numbers)):
             yield from _in_pieces(file, mask)
@@ -81,6 +83,17 @@ def _unusable(file: str, mask: Mask) -> Iterator[Finding]:
             "Save masks as 8-bit grey, or let Repair do it.",
             "grey from equal channels",
         )
+
+
+def _negative(file: str, mask: Mask) -> Finding:
+    return Finding(
+        "error",
+        "negative-numbers",
+        (file,),
+        f"the mask holds negative numbers (down to {mask.lowest}); here 0 is background and every object has "
+        "a number from 1.",
+        "Give what is no object the number 0, and save the mask as unsigned 16-bit.",
+    )
 
 
 def _not_numbered(file: str, mask: Mask) -> Iterator[Finding]:

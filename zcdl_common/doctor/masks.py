@@ -51,6 +51,8 @@ class Mask:
     kind: MaskKind
     values: tuple[int, ...] = ()
     """Values in a binary mask or one of classes."""
+    lowest: int = 0
+    """Lowest value, where it is below 0."""
     objects: int = 0
     """Connected pieces of equal value."""
     share: float = 0.0
@@ -120,6 +122,7 @@ def measure_mask(mask: Array, image: Array | None = None, *, regions: bool = Fal
     return Mask(
         kind,
         tuple(int(v) for v in values) if kind != "objects" else (),
+        lowest=min(0, int(values[0])),
         objects=len(extents),
         share=float(foreground.mean()),
         extents=extents,

@@ -230,3 +230,12 @@ def test_one_object_with_a_speck_among_numbered_images_is_not_taken_for_a_mask()
     assert set(alone) == {"objects-not-numbered"}
     among = found({"a": measure_mask(speck), "b": measure_mask(OBJECTS)}, "instances")
     assert set(among) == {"objects-in-pieces"} and among["objects-in-pieces"].severity == "warning"
+
+
+def test_negative_numbers_are_named_before_the_training_meets_them():
+    labels = discs([1, 2, 3, 4]).astype(np.int16)
+    labels[labels == 0] = -1
+    assert list(found({"a.tif": measure_mask(labels)}, "instances")) == ["negative-numbers"]
+    with pytest.raises(DataError, match="negative numbers"):
+        label_image(Sample("a", "a", Held(labels), Held(labels[..., 0])))
+    assert not found({"a.tif": measure_mask(discs([1, 2, 3, 4]))}, "instances")
