@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zcdl_common.plots import metric_label
 from zcdl_common.run import Run
 
 MOST = 3
@@ -19,7 +20,7 @@ def next_steps(run: Run, table: pd.DataFrame, summary: dict[str, Any]) -> list[s
     history = run.history()
     steps = [
         _unsupported(table),
-        _too_few(summary),
+        _too_few(summary, run.network.task.target_label),
         _classical(summary),
         _overfitting(history, run.facts.counts["train"]),
         _cut_short(history, run) or _still_falling(history),
@@ -42,12 +43,12 @@ def _unsupported(table: pd.DataFrame) -> str:
     )
 
 
-def _too_few(summary: dict[str, Any]) -> str:
+def _too_few(summary: dict[str, Any], targets: str) -> str:
     n = summary["n_images"]
     if summary["verdict"] != "unclear" or n >= 6:
         return ""
-    few = f"{n} independent {'ones are' if n > 1 else 'one is'} too few to tell"
-    return f"Annotate more test images: {few}; take 6 or more."
+    few = f"{n} {'are' if n > 1 else 'is'} too few to tell"
+    return f"Add test images with their {targets}: {few}; take 6 or more independent ones."
 
 
 def _classical(summary: dict[str, Any]) -> str:
@@ -109,8 +110,8 @@ def _worst(table: pd.DataFrame, primary: str | None) -> str:
     values = table[primary]
     if len(values) < 3 or values.isna().all():
         return ""
-    low = values.min()
-    if low > 0.85 * values.median():
+    far = table["image"][values < 0.85 * values.median()].head(3)
+    if far.empty:
         return ""
-    names = ", ".join(table["image"][values < 0.85 * values.median()].head(3))
-    return f"Look at {names}: {primary} is far below the others there. Annotate more images like these."
+    label = metric_label(primary)
+    return f"Look at {', '.join(far)}: {label} is far below the others there. Train on more like these."

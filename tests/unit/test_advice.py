@@ -14,7 +14,11 @@ def advise(
     run = SimpleNamespace(
         history=lambda: history,
         facts=SimpleNamespace(counts={"train": 9}),
-        network=SimpleNamespace(primary="iou", best=SimpleNamespace(key="val_loss", mode="min")),
+        network=SimpleNamespace(
+            primary="iou",
+            best=SimpleNamespace(key="val_loss", mode="min"),
+            task=SimpleNamespace(target_label="masks"),
+        ),
         config=SimpleNamespace(epochs=100 if limit else len(val), time_budget_minutes=limit),
     )
     table = pd.DataFrame({"image": [f"im{i}" for i in range(len(scores))], "iou": scores, **columns})
@@ -35,6 +39,7 @@ def test_a_training_that_the_clock_cut_short_asks_for_time():
 
 def test_nothing_is_said_without_evidence():
     assert advise(FLAT) == []
+    assert advise(FLAT, scores=(0.0,) * 6) == [], "none is far below the others where all failed"
 
 
 @pytest.mark.parametrize(
@@ -42,10 +47,10 @@ def test_nothing_is_said_without_evidence():
     [
         (advise([1 / (i + 1) for i in range(20)]), ("still falling", "train longer")),
         (advise(RISING, [1 / (i + 1) for i in range(20)]), ("by heart", "9")),
-        (advise(FLAT, scores=(0.8, 0.8, 0.8, 0.1, 0.8, 0.8)), ("im3", "far below")),
+        (advise(FLAT, scores=(0.8, 0.8, 0.8, 0.1, 0.8, 0.8)), ("im3", "IoU is far below")),
         (advise(FLAT, verdict="same"), ("Otsu", "classical")),
         (advise(FLAT, verdict="worse"), ("Otsu", "classical")),
-        (advise(FLAT, scores=(0.8, 0.9), verdict="unclear"), ("2 independent ones", "6 or more")),
+        (advise(FLAT, scores=(0.8, 0.9), verdict="unclear"), ("2 are too few", "6 or more", "masks")),
         (advise([0.3] * 3), ("Train longer",)),
     ],
 )  # fmt: skip
