@@ -103,3 +103,9 @@ def test_a_constant_image_stays_as_it_is():
     flat = np.full((32, 32, 1), 7, np.uint16)
     for kind, settings in SETTINGS.items():
         np.testing.assert_allclose(filtered(flat, kind, settings[0]), 7)
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_a_stack_of_one_plane_stays_a_stack(kind):
+    plane = np.random.default_rng(7).random((1, 24, 20, 1))
+    assert filtered(plane, kind, SETTINGS[kind][0]).shape == plane.shape

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from zcdl_common.baselines.denoise import SETTINGS, filtered
+from zcdl_common.baselines.denoise import GAUSSIAN, SETTINGS, filtered
 from zcdl_common.baselines.selfsupervised import denoise, hidden_error
 from zcdl_common.metrics.images import fit_to, normalise, psnr
 
@@ -70,3 +70,11 @@ def test_volumes_are_tuned_too_and_a_time_limit_is_named():
 def test_a_constant_image_is_no_reason_to_fail():
     flat = np.full((64, 64, 1), 7, np.uint16)
     assert np.array_equal(denoise([flat]).predict(flat), flat)
+
+
+@pytest.mark.parametrize("planes", [1, 2, 3])
+def test_pixels_are_hidden_in_thin_stacks_too(planes):
+    (noisy, _), *_ = pairs(1.0, 1, (planes, 64, 60))
+    error = hidden_error(noisy, GAUSSIAN, 1.4, aspect=1e6)
+    (flat, _), *_ = pairs(1.0, 1, (64, 60))
+    assert 0.3 < error < 2 and error == pytest.approx(hidden_error(flat, GAUSSIAN, 1.4), abs=0.3)

@@ -118,3 +118,13 @@ def test_labels_without_objects_are_refused_and_sparse_ones_searched():
         separate([empty] * 10, seed=0)
     found = separate([empty] * 20 + [(source, labels)], seed=0, seconds=5)
     assert found.predict(source).any()
+
+
+@pytest.mark.parametrize("corner", [0, 972])
+def test_objects_far_from_the_middle_of_a_large_image_are_tuned_on(corner):
+    (source, labels), *_ = images(1)
+    place = (slice(corner, corner + 128),) * 2
+    large, where = np.full((1100, 1100, 1), source.min()), np.zeros((1100, 1100), np.int32)
+    large[place], where[place] = source, labels
+    found = separate([(large, where)] * 2, seed=0, seconds=5)
+    assert scores(labels, found.predict(large)[place])["ap50"] > 0.3

@@ -189,7 +189,8 @@ def _plain(image: Array, kind: str, setting: float, aspect: float) -> Array:
         result = restoration.denoise_nl_means(
             scaled, patch_size=5, patch_distance=6, h=setting * noise, sigma=noise, fast_mode=True
         )
-    return np.asarray(np.asarray(result, np.float32) * spread + image.min(), np.float32)
+    found = np.asarray(result, np.float32).reshape(image.shape)  # non-local means drops axes of one plane
+    return np.asarray(found * spread + image.min(), np.float32)
 
 
 def _middle(poor: Array, clean: Array) -> Pair:

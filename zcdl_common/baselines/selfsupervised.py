@@ -74,7 +74,7 @@ def hidden_error(image: Array, kind: str, setting: float, aspect: float = 1.0) -
     """Mean squared error of a filter at hidden pixels of (Z)YXC, over the variance; mean over channels."""
     from skimage.restoration import denoise_invariant
 
-    grid = (slice(STRIDE // 2, None, STRIDE),) * (image.ndim - 1)
+    grid = tuple(slice(min(STRIDE // 2, (n - 1) // 2), None, STRIDE) for n in image.shape[:-1])
     errors = []
     for channel in np.moveaxis(image, -1, 0):
         spread = float(channel.var())

@@ -143,16 +143,16 @@ def _scores(truth: Array, labels: Array, smallest: Sequence[int]) -> list[float]
 
 
 def _prepare(train: Sequence[Labelled], seed: int) -> list[Labelled]:
-    """The middle of at most `MOST_IMAGES`; a single image is cut in two, one half to judge the other."""
+    """A part of at most `MOST_IMAGES`; a single image is cut in two, one half to judge the other."""
     order = [int(i) for i in np.random.default_rng(seed).permutation(len(train))]
-    images = [_middle(*train[i]) for i in order[:MOST_IMAGES]]
+    images = [_part(*train[i]) for i in order[:MOST_IMAGES]]
     if not any(labels.any() for _, labels in images):
-        more = (pair for i in order[MOST_IMAGES:] if (pair := _middle(*train[i]))[1].any())
+        more = (pair for i in order[MOST_IMAGES:] if (pair := _part(*train[i]))[1].any())
         found = next(more, None)
         if found is None:
             raise DataError(
-                f"None of the {len(train)} training label images holds an object near its middle, so no "
-                "classical method can be tuned. Check that objects have numbers above 0."
+                f"None of the {len(train)} training label images holds an object, so no classical method can "
+                "be tuned. Check that objects have numbers above 0."
             )
         images[-1] = found
     if len(images) > 1:
@@ -162,9 +162,17 @@ def _prepare(train: Sequence[Labelled], seed: int) -> list[Labelled]:
     return list(zip(np.array_split(source, 2, axis), np.array_split(labels, 2, axis), strict=True))
 
 
-def _middle(source: Array, labels: Array) -> Labelled:
+def _part(source: Array, labels: Array) -> Labelled:
+    """The middle of an image or, where no object reaches into it, the surroundings of the nearest one."""
     size = TUNED_ON[labels.ndim]
-    return centre(source, size), centre(labels, size)
+    middle = centre(labels, size)
+    if middle.any() or not labels.any():
+        return centre(source, size), middle
+    inside = np.argwhere(labels)
+    nearest = inside[((inside - np.array(labels.shape) / 2) ** 2).sum(1).argmin()]
+    starts = [max(0, min(at - s // 2, n - s)) for at, s, n in zip(nearest, size, labels.shape, strict=True)]
+    place = tuple(slice(a, a + s) for a, s in zip(starts, size, strict=True))
+    return source[place], labels[place]
 
 
 def _best(table: Mapping[Method, Sequence[float]], use: Array) -> Method:
