@@ -43,7 +43,8 @@ def objects(
         ``label``; centroid ``y_px`` ... (pixel i covers [i, i+1), so the centre of the first is 0.5) and
         ``y_um`` ...; ``area_px`` and ``area_um2``, in 3D ``volume_px`` and ``volume_um3``; box
         ``y_min_px`` ... and ``y_max_px`` ..., half-open; ``intensity_mean``, ``intensity_min`` and
-        ``intensity_max``, followed by the name of the channel where there are several.
+        ``intensity_max``, followed by the name of the channel where there are several, or by its number
+        where two of them have one name.
     """
     axes, extent = "zyx"[-len(labels.shape) :], "area" if len(labels.shape) == 2 else "volume"
     parts = [_measured(labels, image, where) for where in _windows(labels)]
@@ -62,9 +63,10 @@ def objects(
         columns[f"{extent}_um{len(axes)}"] = counts * float(np.prod(list(units.values())))
     columns |= {f"{axis}_min_px": found["minimum", axis] for axis in axes}
     columns |= {f"{axis}_max_px": found["maximum", axis] + 1 for axis in axes}
+    named = channels if len(set(channels)) == len(channels) else ()
     for number in range(0 if image is None else image.shape[-1]):
         assert image is not None
-        suffix = "" if image.shape[-1] == 1 else f"_{channels[number] if channels else number}"
+        suffix = "" if image.shape[-1] == 1 else f"_{named[number] if named else number}"
         columns[f"intensity_mean{suffix}"] = found["add", number] / counts
         columns[f"intensity_min{suffix}"] = found["minimum", number]
         columns[f"intensity_max{suffix}"] = found["maximum", number]

@@ -83,7 +83,7 @@ nb.preview()
 # %% [markdown]
 # ## 4 Starting weights
 #
-# {{include: _shared/weights.md}}
+# {{include: _shared/weights.md}} A model folder that the package n2v wrote, also in the ZeroCostDL4Mic notebook of Noise2Void, does as well; where its network differs from the one planned here, the message names the settings to change.
 
 # %% Starting weights
 nb.starting_weights()

@@ -36,6 +36,12 @@ def test_what_is_measured_is_what_scikit_image_measures(shape, size):
                 assert row[f"intensity_{kind}_{name}"] == pytest.approx(measured)
 
 
+def test_channels_of_one_name_both_stand_in_the_table():
+    labels, image = volume((20, 24))
+    table = objects(labels, image, ("EGFP", "EGFP"))
+    assert not table["intensity_mean_0"].equals(table["intensity_mean_1"])
+
+
 class Sliced:
     """A file that is read in slices, and how much was read at once."""
 
