@@ -213,6 +213,9 @@ def draw(
     if not run.network.task.needs_target:
         removed = plots.removed(examples[:4], classical=summary["classical"], pixel_size=run.facts.pixel_size)
         plots.save(removed, figures / "removed.png")
+    expected = [j.network.extra.get("uncertainty") for j in judged]
+    if known := [(e, u) for e, u in zip(examples, expected, strict=True) if u is not None][:4]:
+        plots.save(plots.uncertainties(known, run.facts.pixel_size), figures / "uncertainty.png")
     plots.save(plots.scores(table, summary), figures / "scores.png")
     if "curve" in settings:
         chosen = settings[next(iter(run.network.task.decoding))]

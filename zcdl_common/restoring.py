@@ -168,14 +168,15 @@ def error_maps(truth: Array, prediction: Prediction, facts: Facts, source: Array
     """Where a restored image is wrong, or goes beyond its source.
 
     Squared error and local SSIM, after the same fit as the scores; and how far restored image and source
-    disagree, in standard errors (`metrics.support`).
+    disagree, in standard errors (`metrics.support`). The uncertainty as well, where there is one.
     """
     from zcdl_common.metrics import images
     from zcdl_common.metrics.support import support
 
     true = images.normalise(truth)
     fitted = images.fit_to(true, prediction.main)
-    return {
+    made = {"_uncertainty": _output(prediction.extra["uncertainty"])} if prediction.extra else {}
+    return made | {
         "_squared_error": _output(((fitted - true) ** 2).astype(np.float32)),
         "_ssim": _output(images.ssim_map(true, fitted, data_range=1.0).astype(np.float32)),
         "_unsupported": _output(support(source, prediction.main).z),

@@ -20,6 +20,9 @@ from zcdl_common.run import Run
 from zcdl_common.task import resolve
 from zcdl_common.training import ready, steps_an_epoch
 
+FIGURES = ("examples", "removed", "uncertainty", "worst", "scores", "scores_by_plane", "threshold_curve")
+"""Of quality control, in the order in which they are shown."""
+
 if TYPE_CHECKING:
     from zcdl_common.doctor import Report
     from zcdl_common.predict import Written
@@ -210,7 +213,7 @@ def judged(run: Run, summary: dict[str, Any]) -> None:
         scored = {titles[m]: _interval(methods[m]) if methods.get(m) else "" for m in known}
         rows.append({"score": plots.metric_label(name), **scored})
     table(rows)
-    for name in ("examples", "removed", "worst", "scores", "scores_by_plane", "threshold_curve"):
+    for name in FIGURES:
         path = run.quality_control / "figures" / f"{name}.png"
         only = name == "worst" and summary["n_images"] == 1  # the example already shows it
         if path.exists() and places.in_kernel() and not only:

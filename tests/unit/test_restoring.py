@@ -142,6 +142,9 @@ def test_error_maps_are_large_where_the_error_is():
     assert squared[12:18, 12:18].mean() > 10 * squared[25:, 25:].mean()
     assert ssim[12:18, 12:18].mean() < ssim[27:, 27:].mean() - 0.2
     assert maps["_unsupported"].array.shape == (40, 40) and maps["_unsupported"].axes == "YX"
+    assert "_uncertainty" not in maps
+    sure = Prediction(wrong, {"uncertainty": np.full_like(wrong, 0.1)})
+    assert (restoring.error_maps(truth, sure, facts, truth)["_uncertainty"].array == np.float32(0.1)).all()
 
 
 def test_the_baseline_reads_a_few_training_pairs_and_gives_clean_units(folders):

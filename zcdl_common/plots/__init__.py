@@ -6,7 +6,7 @@ from zcdl_common.plots.galleries import Example, examples, pairs, patches, worst
 from zcdl_common.plots.instances import draw_instance_errors, draw_instances
 from zcdl_common.plots.labels import metric_label
 from zcdl_common.plots.residuals import removed
-from zcdl_common.plots.restoration import draw_difference, draw_restoration, planes
+from zcdl_common.plots.restoration import draw_difference, draw_restoration, planes, uncertainties
 from zcdl_common.plots.segmentation import draw_errors, draw_segmentation
 from zcdl_common.plots.style import png, save
 
@@ -31,5 +31,6 @@ __all__ = [
     "save",
     "scores",
     "threshold_curve",
+    "uncertainties",
     "worst",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zcdl_common.plots import style
 from zcdl_common.plots.comparison import METHODS
-from zcdl_common.plots.images import PixelSize, draw_source, flatten, resize, show
+from zcdl_common.plots.galleries import Example
+from zcdl_common.plots.images import PixelSize, aspect, draw_source, flatten, name_panel, resize, show
 from zcdl_common.plots.labels import metric_label
 from zcdl_common.task import Array
 
@@ -30,18 +32,50 @@ def draw_difference(axes: Axes, truth: Array, prediction: Array, pixel_size: Pix
 
     Truth and prediction are made comparable as for the scores: `zcdl_common.metrics.images`.
     """
-    from matplotlib import colormaps
-
     from zcdl_common.metrics.images import fit_to, normalise
 
     ndim = truth.ndim - 1
     true, found = (flatten(image, ndim, pixel_size) for image in (truth, prediction))
-    shape = true.shape[:2]
     true = normalise(true)
-    error = np.abs(fit_to(true, found) - true).mean(axis=-1)
-    picture = colormaps["magma"](np.clip(resize(error) / FULL, 0, 1))[..., :3]
-    show(axes, picture, shape, truth.shape[1] if ndim == 3 else 0)
+    _draw_share(axes, np.abs(fit_to(true, found) - true), truth)
     return f"errors: black none, white {FULL:.0%} of the brightness range or more"
+
+
+def _draw_share(axes: Axes, error: Array, whole: Array) -> None:
+    """Draw a flat picture (Y, X, C) in parts of the brightness range, of an image `whole` (Z)YXC."""
+    from matplotlib import colormaps
+
+    picture = colormaps["magma"](np.clip(resize(error.mean(axis=-1)) / FULL, 0, 1))[..., :3]
+    show(axes, picture, error.shape[:2], whole.shape[1] if whole.ndim == 4 else 0)
+
+
+def uncertainties(rows: Sequence[tuple[Example, Array]], pixel_size: PixelSize = None) -> Figure:
+    """A row an image: input, restored image, the error that the network expects, and the one that it makes.
+
+    Parameters
+    ----------
+    rows
+        Images with their truth, and the expected absolute error (Z)YXC in the units of the truth.
+    """
+    heights = [float(np.clip(2.3 * aspect(row.source, pixel_size), 0.7, 4.6)) for row, _ in rows]
+    figure = style.new_figure(2.3 * 4 + 0.7, sum(heights) + 0.3 * len(heights) + 0.6, "compressed")
+    ratios: Any = {"height_ratios": heights}
+    grid = figure.subplots(len(rows), 4, squeeze=False, **ratios)
+    meaning = ""
+    for line, (row, expected), height in zip(grid, rows, heights, strict=True):
+        assert row.truth is not None
+        draw_source(line[0], row.source, pixel_size)
+        draw_source(line[1], row.network, pixel_size)
+        low, high = np.percentile(row.truth.astype(float), [0.1, 99.9], axis=tuple(range(row.truth.ndim - 1)))
+        flat = flatten(expected, row.truth.ndim - 1, pixel_size)
+        _draw_share(line[2], flat / np.where(high > low, high - low, np.inf), row.truth)
+        meaning = draw_difference(line[3], row.truth, row.network, pixel_size)
+        name = style.literal(style.shorten(row.name, max(8, int(10 * height))))
+        line[0].set_ylabel(name, fontsize=style.LABEL, color=style.INK)
+    for axes, title in zip(grid[0], ["input", "network", "error it expects", "error it makes"], strict=True):
+        name_panel(axes, title, bold=True)
+    style.note_above(figure, [meaning])
+    return figure
 
 
 def planes(table: Any, metric: str) -> Figure:

@@ -21,6 +21,7 @@ CAPTIONS = {
     "threshold_curve": "Score of the validation images over the threshold on the probability.",
     "examples": "Test images: input, truth, network, classical method, and where the network errs.",
     "removed": "Input minus result: noise should look like noise, without outlines of the structures.",
+    "uncertainty": "How far the network expects to be wrong, and how far it is.",
     "worst": "The test images with the lowest scores: the truth, and the errors of the network.",
     "scores_by_plane": "Scores of the planes of the test volumes, from the first to the last.",
     "pairs": "Training images with their targets.",
