@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -458,6 +459,14 @@ def test_flatness_is_measured_and_used():
     assert plan(StarDistConfig(), facts).config.anisotropy == (4.0, 1.0, 1.0)
     own = plan(StarDistConfig.parse({"anisotropy": (2, 1, 1)}), facts)
     assert own.config.anisotropy == (2, 1, 1) and "anisotropy" not in own.reasons
+
+
+def test_a_patch_that_the_strips_of_one_image_make_small_says_so():
+    facts = facts_for(2, size=512, extents=(30.0, 30.0))
+    single = replace(facts, extra={**facts.extra, "gap": 32})
+    whole, strips = (plan(StarDistConfig(), f) for f in (facts, single))
+    assert strips.config.patch_size == (32, 32) and "strips" in strips.reasons["patch_size"]
+    assert "neighbours" in whole.reasons["patch_size"] and whole.config.patch_size > (32, 32)
 
 
 def test_a_gpu_gets_more_than_a_cpu():

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from zcdl_common.errors import ConfigError
 from zcdl_common.network import Network, Plan
 from zcdl_common.networks.augmented import GeometryConfig
-from zcdl_common.networks.plans import check_patch, fill, plan_patch, size_text, smallest
+from zcdl_common.networks.plans import check_patch, fill, patch_reason, plan_patch, size_text, smallest
 from zcdl_common.networks.tasks import RESTORE
 from zcdl_common.parameter import setting
 from zcdl_common.restoring import output_scale
@@ -80,7 +80,10 @@ def plan(config: CareConfig, facts: Facts) -> Plan:
                 if alike
                 else "images and clean images have different channels",
             ),
-            "patch_size": (patch, "structures and their surroundings, in images of " + size_text(sides)),
+            "patch_size": (
+                patch,
+                patch_reason(facts, "structures and their surroundings, in images of " + size_text(sides)),
+            ),
             "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
             "patches_per_image": (
                 patches,

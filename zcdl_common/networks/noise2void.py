@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from zcdl_common.config import Config
 from zcdl_common.errors import ConfigError
 from zcdl_common.network import Best, Network, Plan
-from zcdl_common.networks.plans import check_patch, fill, plan_patch, size_text, smallest
+from zcdl_common.networks.plans import check_patch, fill, patch_reason, plan_patch, size_text, smallest
 from zcdl_common.networks.tasks import DENOISE
 from zcdl_common.parameter import setting
 from zcdl_common.restoring import output_scale
@@ -92,7 +92,10 @@ def plan(config: Noise2VoidConfig, facts: Facts) -> Plan:
     planned = fill(
         config,
         {
-            "patch_size": (patch, "more than the network sees at once, in images of " + size_text(sides)),
+            "patch_size": (
+                patch,
+                patch_reason(facts, "enough surroundings, in images of " + size_text(sides)),
+            ),
             "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
             "patches_per_image": (
                 patches,

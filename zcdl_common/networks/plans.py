@@ -81,6 +81,13 @@ def plan_patch(
     return given or patch_within(wanted, limit, multiple)
 
 
+def patch_reason(facts: Facts, otherwise: str) -> str:
+    """Why a patch is as large as it is: `otherwise`, unless one image is all that there is."""
+    if "gap" in facts.extra:
+        return "one image is divided into strips with a gap of one patch between them"
+    return otherwise
+
+
 def check_patch(config: Config, facts: Facts, multiple: tuple[int, ...]) -> None:
     """Refuse a patch that does not fit the network or the images.
 

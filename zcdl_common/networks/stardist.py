@@ -9,7 +9,7 @@ from zcdl_common import model_folders
 from zcdl_common.errors import ConfigError
 from zcdl_common.network import Network, Plan
 from zcdl_common.networks.augmented import AugmentedConfig
-from zcdl_common.networks.plans import check_patch, fill, plan_patch, size_text, smallest
+from zcdl_common.networks.plans import check_patch, fill, patch_reason, plan_patch, size_text, smallest
 from zcdl_common.networks.tasks import INSTANCES
 from zcdl_common.parameter import FloatTuple, IntTuple, setting
 from zcdl_common.scales import Percentile
@@ -174,7 +174,7 @@ def plan(config: StarDistConfig, facts: Facts) -> Plan:
             "grid": (grid, view),
             "depth": (depth, view),
             "filters": (filters, f"a size that {device} trains in reasonable time"),
-            "patch_size": (patch, f"{span}, with its neighbours"),
+            "patch_size": (patch, patch_reason(facts, f"{span}, with its neighbours")),
             "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
             "patches_per_image": (
                 patches,

@@ -12,6 +12,7 @@ from zcdl_common.networks.plans import (
     check_patch,
     fill,
     multiples,
+    patch_reason,
     plan_patch,
     poolings,
     size_text,
@@ -148,14 +149,9 @@ def class_weights(facts: Facts, loss: str) -> tuple[float, ...]:
 
 
 def _patch_reason(patch: tuple[int, ...], facts: Facts) -> str:
-    if "gap" in facts.extra:
-        return "one image is divided into strips with a gap of one patch between them"
-    fits = smallest(facts)
-    return (
-        "as large as the smallest image allows"
-        if patch[-1] + 8 > fits[-1]
-        else "several objects and their surroundings"
-    )
+    allowed = patch[-1] + 8 > smallest(facts)[-1]
+    usual = "as large as the smallest image allows" if allowed else "several objects and their surroundings"
+    return patch_reason(facts, usual)
 
 
 def _check_weights(config: UNetConfig, facts: Facts) -> None:
