@@ -52,6 +52,10 @@ for _gpu in tf.config.list_physical_devices("GPU"):
     tf.config.experimental.set_memory_growth(_gpu, True)  # else it takes all of it, also from torch
 
 
+VALIDATE_AT_MOST = {2: (512, 512), 3: (32, 128, 128)}
+"""Larger validation images are judged on their middle, so that an epoch is not mostly validation."""
+
+
 class Device(NamedTuple):
     """Where TensorFlow computes."""
 

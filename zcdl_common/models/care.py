@@ -16,8 +16,6 @@ from zcdl_common.networks.care import CareConfig
 from zcdl_common.patches import centre, cut
 from zcdl_common.task import Array, Batch, Facts, Prediction, Sample
 
-VALIDATE_AT_MOST = {2: (512, 512), 3: (32, 128, 128)}
-"""Larger validation images are judged on their middle, so that an epoch is not mostly validation."""
 ANYWHERE = 0.1
 """Share of the patches that may show nothing."""
 
@@ -96,7 +94,7 @@ class CareModel(_keras.KerasModel):
         """Mean loss over the middle of each validation image."""
         from zcdl_common.tiles import predict_whole
 
-        size = VALIDATE_AT_MOST[self.facts.ndim]
+        size = _keras.VALIDATE_AT_MOST[self.facts.ndim]
         losses = []
         for sample in samples:
             source, target = centre(sample.source.read(), size), centre(sample.target.read(), size)

@@ -12,7 +12,7 @@ from zcdl_common import restoring
 from zcdl_common.augment.geometry import flip_and_turn
 from zcdl_common.blindspot import Line, blind
 from zcdl_common.models import _keras, _keras_export
-from zcdl_common.models.care import VALIDATE_AT_MOST, field_of_view
+from zcdl_common.models.care import field_of_view
 from zcdl_common.network import Geometry, Map, Packed, WeightsFiles
 from zcdl_common.networks.noise2void import Noise2VoidConfig
 from zcdl_common.patches import centre, cut
@@ -87,7 +87,7 @@ class Noise2VoidModel(_keras.KerasModel):
         """
         losses = []
         for number, sample in enumerate(samples):
-            image = centre(sample.source.read(), VALIDATE_AT_MOST[self.facts.ndim])
+            image = centre(sample.source.read(), _keras.VALIDATE_AT_MOST[self.facts.ndim])
             source, target = self.blind(image[None], np.random.default_rng([self.config.seed, number]))
             (found,) = predict_whole(self.forward, source[0], self.geometry)
             losses.append(self.loss(target, found[None]))

@@ -22,8 +22,6 @@ from zcdl_common.patches import centre, cut
 from zcdl_common.task import Array, Batch, Facts, Prediction, Sample
 from zcdl_common.thresholds import CANDIDATES, lowest_threshold
 
-VALIDATE_AT_MOST = {2: (512, 512), 3: (32, 128, 128)}
-"""Larger validation images are judged on their middle, so that an epoch is not mostly validation."""
 TRIES = 30
 """Places that are drawn for a patch that is to show an object."""
 
@@ -121,7 +119,7 @@ class StarDistModel(_keras.KerasModel):
         """Mean loss over the middle of each validation image."""
         from zcdl_common.tiles import predict_whole
 
-        size = VALIDATE_AT_MOST[self.facts.ndim]
+        size = _keras.VALIDATE_AT_MOST[self.facts.ndim]
         losses = []
         for sample in samples:
             source, labels = centre(sample.source.read(), size), centre(sample.target.read(), size)
