@@ -95,8 +95,6 @@ class Config(BaseModel):
         None, section="training", label="stop after epochs without progress", more=True, use=True, ge=1
     )
     """Training ends when the validation score has not improved for so many epochs; empty: it does not."""
-    precision: Literal["auto", "float32"] = setting("auto", section="training", label="precision", more=True)
-    """auto: float32 on a CPU, mixed on a GPU that gains from it."""
     seed: int = setting(0, section="training", label="seed", more=True, ge=0, le=2**31 - 1)
     """Random numbers start here; the same seed repeats a run."""
     start_from: FolderText = setting("", section="weights", label="start from")

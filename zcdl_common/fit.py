@@ -94,7 +94,7 @@ def fit(
         if not all(map(math.isfinite, means.values())):
             raise RunError(
                 f"The loss is no longer a number in epoch {epoch}, so training cannot go on. "
-                "Use a smaller learning_rate (a tenth) or precision = float32, and a new name."
+                "Use a smaller learning_rate (a tenth) and a new name."
             )
         row = {"epoch": epoch, **means, **model.validate(validation), "learning_rate": learning_rate}
         history.append({**row, "seconds": time.perf_counter() - moment.started})

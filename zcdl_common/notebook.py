@@ -120,7 +120,7 @@ class Notebook:
         prepared = self.prepared
         self._run = run = session.begin(prepared)
         show.training_begins(run, prepared.data)
-        display.line(session.train(run, prepared.data, show.listeners(run, prepared.data)))
+        display.line(session.train(run, prepared.data, show.listeners(run, prepared.data), display.say()))
         show.trained(run)
         session.report(run)
 

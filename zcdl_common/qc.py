@@ -102,17 +102,22 @@ def to_judge(task: Task, split: Split) -> tuple[list[Sample], bool]:
 
 
 def choose_settings(run: Run, model: Model, data: Data, say: Say = print) -> dict[str, Any]:
-    """Decoding settings from the validation images, recorded for prediction and export."""
-    task = run.network.task
-    if not task.settings:
-        return run.settings()
+    """Decoding settings from the validation images, recorded for prediction and export.
+
+    They are chosen once for the weights that there are: again where training went on.
+    """
+    task, known = run.network.task, run.settings()
+    learned = {"epochs": len(run.history()), "weights": run.config.weights}
+    if not task.settings or learned.items() <= known.items():
+        return known
+    run.quality_control.mkdir(exist_ok=True)
     say("choosing the threshold on the validation images ...")
     outputs = (  # one at a time: probabilities of many images would not fit memory
         (use.maps(run, model, sample.source.read()), task.read_target(sample, run.facts))
         for sample in data.split.validation
     )
     chosen: dict[str, Any] = resolve(task.settings)(model.decode, outputs, run.facts)
-    write_text(run.quality_control / "settings.json", json.dumps(chosen))
+    write_text(run.quality_control / "settings.json", json.dumps({**chosen, **learned}))
     return run.settings()
 
 

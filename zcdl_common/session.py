@@ -125,10 +125,13 @@ def _read_held_out(prepared: Prepared) -> None:
             prepared.network.task.read_target(sample, prepared.facts)
 
 
-def train(run: Run, data: Data, show: Sequence[Listener] = ()) -> str:
-    """Train or go on; see `training.train`."""
+def train(run: Run, data: Data, show: Sequence[Listener] = (), say: Say = print) -> str:
+    """Train or go on, see `training.train`; then choose the settings of decoding, if there are any."""
     fast = places.fast_copy(run.folder / "checkpoint")
-    return training.train(run, data, show=show, local=fast)
+    ended = training.train(run, data, show=show, local=fast)
+    if run.network.task.settings and run.history():
+        qc.choose_settings(run, run.load(), data, say)
+    return ended
 
 
 def data_of(run: Run, test: bool = True) -> Data:

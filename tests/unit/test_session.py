@@ -126,6 +126,18 @@ def test_a_new_run_does_not_go_on_from_one_whose_folder_is_gone(images_2d, make,
     assert "All 2 epochs are done" in session.train(new, data)
 
 
+def test_the_threshold_is_chosen_when_training_ends_and_again_when_it_went_on(images_2d, make, tmp_path):
+    run, data = make.train(images_2d, tmp_path, epochs=1)
+    chosen = run.settings()
+    assert chosen["epochs"] == 1 and len(chosen["curve"]) > 10, "without any quality control"
+    said = []
+    session.train(run, data, say=said.append)
+    assert not said, "a finished run keeps what was chosen"
+    more, data = make.begin(images_2d, tmp_path, epochs=2)
+    session.train(more, data, say=said.append)
+    assert said and more.settings()["epochs"] == 2 and more.settings()["curve"] != chosen["curve"]
+
+
 def test_scores_from_before_more_training_are_called_outdated(images_2d, make, trained):
     session.judge(trained, say=lambda text: None)
     assert "Outdated" not in session.report(trained)[0].read_text()

@@ -57,6 +57,8 @@ class UNetConfig(AugmentedConfig):
     """How the weights are changed from the gradient."""
     weight_decay: float = setting(0.0, section="settings", label="weight decay", more=True, ge=0.0, le=1.0)
     """Pulls weights towards zero, against overfitting."""
+    precision: Literal["auto", "float32"] = setting("auto", section="training", label="precision", more=True)
+    """auto: float32 on a CPU, mixed on a GPU that gains from it."""
 
     threshold: float | None = setting(None, section="use", label="threshold", use=True, gt=0.0, lt=1.0)
     """Probability above which a pixel is foreground; empty: chosen on the validation images."""
