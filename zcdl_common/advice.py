@@ -18,13 +18,14 @@ UNSUPPORTED = 0.5
 def next_steps(run: Run, table: pd.DataFrame, summary: dict[str, Any]) -> list[str]:
     """Advice that the curves, the scores and the numbers of images support; the strongest first."""
     history = run.history()
+    take = "Annotate" if run.network.task.drawn else "Take"
     steps = [
         _unsupported(table),
-        _too_few(summary, run.network.task.target_label),
+        _too_few(summary, take),
         _classical(summary),
         _overfitting(history, run.facts.counts["train"]),
         _cut_short(history, run) or _still_falling(history),
-        _worst(table, summary["primary"]),
+        _worst(table, summary["primary"], take),
     ]
     return [step for step in steps if step][:MOST]
 
@@ -43,12 +44,12 @@ def _unsupported(table: pd.DataFrame) -> str:
     )
 
 
-def _too_few(summary: dict[str, Any], targets: str) -> str:
+def _too_few(summary: dict[str, Any], take: str) -> str:
     n = summary["n_images"]
     if summary["verdict"] != "unclear" or n >= 6:
         return ""
     few = f"{n} {'are' if n > 1 else 'is'} too few to tell"
-    return f"Add test images with their {targets}: {few}; take 6 or more independent ones."
+    return f"{take} more test images: {few}; 6 or more independent ones are needed."
 
 
 def _classical(summary: dict[str, Any]) -> str:
@@ -104,7 +105,7 @@ def _ends(history: list[dict[str, float]], key: str) -> tuple[float, float]:
     return float(values[-2 * n : -n].mean()), float(values[-n:].mean())
 
 
-def _worst(table: pd.DataFrame, primary: str | None) -> str:
+def _worst(table: pd.DataFrame, primary: str | None, take: str) -> str:
     if primary is None:
         return ""
     values = table[primary]
@@ -114,4 +115,4 @@ def _worst(table: pd.DataFrame, primary: str | None) -> str:
     if far.empty:
         return ""
     label = metric_label(primary)
-    return f"Look at {', '.join(far)}: {label} is far below the others there. Train on more like these."
+    return f"Look at {', '.join(far)}: {label} is far below the others there. {take} more images like these."

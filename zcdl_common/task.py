@@ -160,6 +160,8 @@ class Task:
     """The BioImage Model Zoo's word for it."""
     source_label: str = "images"
     target_label: str = "targets"
+    drawn: bool = True
+    """Whether people draw the targets; else they are images from a microscope."""
     needs_target: bool = True
     input_is_prediction: bool = False
     """Whether the untouched input is itself an attempt worth scoring (restoration)."""

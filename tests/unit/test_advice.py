@@ -7,7 +7,14 @@ from zcdl_common.advice import next_steps
 
 
 def advise(
-    val, loss=None, scores=(0.8, 0.8, 0.8, 0.8, 0.8, 0.8), verdict="better", rate=1e-3, limit=None, **columns
+    val,
+    loss=None,
+    scores=(0.8, 0.8, 0.8, 0.8, 0.8, 0.8),
+    verdict="better",
+    rate=1e-3,
+    limit=None,
+    drawn=True,
+    **columns,
 ):
     loss = loss or val
     history = [{"loss": a, "val_loss": b, "learning_rate": rate} for a, b in zip(loss, val, strict=True)]
@@ -17,7 +24,7 @@ def advise(
         network=SimpleNamespace(
             primary="iou",
             best=SimpleNamespace(key="val_loss", mode="min"),
-            task=SimpleNamespace(target_label="masks"),
+            task=SimpleNamespace(drawn=drawn),
         ),
         config=SimpleNamespace(epochs=100 if limit else len(val), time_budget_minutes=limit),
     )
@@ -50,7 +57,7 @@ def test_nothing_is_said_without_evidence():
         (advise(FLAT, scores=(0.8, 0.8, 0.8, 0.1, 0.8, 0.8)), ("im3", "IoU is far below")),
         (advise(FLAT, verdict="same"), ("Otsu", "classical")),
         (advise(FLAT, verdict="worse"), ("Otsu", "classical")),
-        (advise(FLAT, scores=(0.8, 0.9), verdict="unclear"), ("2 are too few", "6 or more", "masks")),
+        (advise(FLAT, scores=(0.8, 0.9), verdict="unclear"), ("Annotate", "2 are too few", "6 or more")),
         (advise([0.3] * 3), ("Train longer",)),
     ],
 )  # fmt: skip
@@ -70,3 +77,10 @@ def test_structure_that_the_input_does_not_support_is_named_with_its_map():
 def test_three_sentences_at_most():
     found = advise([1 / (i + 1) for i in range(20)], scores=(0.9, 0.9, 0.1), verdict="unclear")
     assert len(found) <= 3
+
+
+def test_images_that_nobody_annotates_are_taken():
+    scores = (0.8, 0.8, 0.8, 0.1)
+    for drawn, verb in ((True, "Annotate"), (False, "Take")):
+        said = advise(FLAT, scores=scores, verdict="unclear", drawn=drawn)
+        assert said[0].startswith(f"{verb} more test images") and f"{verb} more images like these" in said[1]

@@ -20,6 +20,7 @@ RESTORE = Task(
     zoo_name="image-restoration",
     source_label="noisy images",
     target_label="clean images",
+    drawn=False,
     input_is_prediction=True,
 )
 

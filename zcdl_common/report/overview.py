@@ -127,9 +127,10 @@ def _methods(record: Record) -> list[Block]:
         text = "This text is written once the network is trained. Run section 5 (Train)."
         return [Heading("Methods, ready to paste"), Note(text, "todo", "Still missing")]
     known = f"Numbers in brackets refer to the citations at the end (1 to {len(references(record))})."
+    drawn = record.network is None or record.network.task.drawn
     add = (
         "This text knows only the computer's part. Add what it cannot know: sample, staining, microscope, "
-        f"objective, exposure, and who annotated how. {known}"
+        f"objective, exposure{', and who annotated how' if drawn else ''}. {known}"
     )
     return [Heading("Methods, ready to paste"), *map(Text, methods(record)), Text(add, small=True)]
 
