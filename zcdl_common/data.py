@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from zcdl_common import datasets, places
 from zcdl_common.config import Config
 from zcdl_common.errors import ConfigError, DataError
-from zcdl_common.images import ImageRef, find_images
+from zcdl_common.images import find_images
 from zcdl_common.network import Network
 from zcdl_common.pairs import Pairing, group_of
+from zcdl_common.strips import strips
 from zcdl_common.task import Sample, Split, resolve
 
 
@@ -54,18 +55,33 @@ def folders_of(config: Config) -> Folders:
     Raises
     ------
     ConfigError
-        Neither folders nor a data set are named.
+        Neither folders nor a data set are named, or the data set is none for this network.
     """
     if config.source:
         named = (config.source, config.target, config.test_source, config.test_target)
         return Folders(*map(places.staged, named))
     if config.dataset:
+        suited = _examples(config.network)
+        if suited and config.dataset in datasets.entries() and config.dataset not in suited:
+            raise ConfigError(
+                f"dataset = {config.dataset} is no data set for {config.network}. Choose one of: "
+                f"{', '.join(suited)}; or name folders of your own."
+            )
         ready = datasets.prepare(config.dataset)
         return Folders(ready.source, ready.target, ready.test_source, ready.test_target, config.dataset)
+    examples = _examples(config.network)
     raise ConfigError(
-        "No images are chosen. Name your folders in section 2 (source and target), or an example data set, "
-        "for instance dataset = nuclei_2d."
+        "No images are chosen. Name your folders in section 2 (source and target), or an example data set"
+        + (f", for instance dataset = {examples[0]}." if examples else ".")
     )
+
+
+def _examples(network: str) -> list[str]:
+    """Names of the data sets that suit a network, those that suit it best first."""
+    suited = {
+        name: e.networks.index(network) for name, e in datasets.entries().items() if network in e.networks
+    }
+    return sorted(suited, key=suited.__getitem__)
 
 
 def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
@@ -242,44 +258,3 @@ def by_group(
         f"{len(groups) - n_test - n_validation} for training, {n_validation} for validation; {held}."
     )
     return Split(by_role["train"], by_role["validation"], tuple(test) or by_role["test"], note=note)
-
-
-def strips(sample: Sample, config: Config, has_test: bool, gap: int | None = None) -> tuple[Split, int]:
-    """Divide one image into strips for training, validation and test, with a gap of one patch.
-
-    Raises
-    ------
-    DataError
-        The image is too small.
-    """
-    image = sample.source
-    assert isinstance(image, ImageRef)
-    shape = image.info().shape
-    axis = len(shape) - 2 + int(shape[-1] > shape[-2])
-    n = shape[axis]
-    patch = config.patch_size[axis] if config.patch_size and len(config.patch_size) == len(shape) else None
-    gap = gap or patch or 2 ** int(np.log2(max(n // 8, 8)))
-    usable = n - gap * (1 if has_test else 2)
-    if usable < 4 * 16:
-        raise DataError(
-            f"There is one image only ({sample.name}), {n} pixels long: too small to hold out a part that "
-            "judges the training. Add images, or set a smaller patch_size."
-        )
-    shares = (0.8, 0.2) if has_test else (0.6, 0.16, 0.24)
-    ends, start = [], 0
-    for share in shares:
-        stop = start + int(usable * share) // 8 * 8
-        ends.append((start, stop))
-        start = stop + gap
-    parts: list[Sample] = []
-    for name, (a, b) in zip(("train", "validation", "test"), ends, strict=False):
-        region = tuple((a, b) if i == axis else (0, s) for i, s in enumerate(shape))
-        part = image.crop(region)
-        target: Any = sample.target  # every annotation that opens by file can be cropped like its image
-        goal = target.crop(region) if target is not None else None
-        parts.append(replace(sample, name=f"{sample.name}_{name}", source=part, target=goal))
-    note = (
-        f"There is one image. It was divided into strips along {'Y' if axis == len(shape) - 2 else 'X'} for "
-        f"training, validation{'' if has_test else ' and test'}, with {gap} pixels left out between them."
-    )
-    return Split((parts[0],), (parts[1],), tuple(parts[2:]), note=note), gap

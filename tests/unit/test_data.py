@@ -6,7 +6,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zcdl_common import networks, session
+from zcdl_common import datasets, networks, session
 from zcdl_common.data import by_group, open_data, strips
 from zcdl_common.errors import ConfigError, DataError
 from zcdl_common.measure import measure
@@ -261,3 +261,40 @@ def test_test_images_without_their_targets_are_refused_before_training(make, tmp
     make.pairs(tmp_path)
     with pytest.raises(ConfigError, match="test_target is empty"):
         opened(tmp_path, test_source=str(make.pairs(tmp_path / "test", 2)[0]))
+
+
+def strips_of(tmp_path, image, mask):
+    for side, pixels in (("images", image), ("masks", mask)):
+        (tmp_path / side).mkdir(parents=True)
+        tifffile.imwrite(tmp_path / side / "one.tif", pixels)
+    return opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "axis", "spans"),
+    [
+        ((0, 256), 0, [(0, 112), (144, 168), (200, 240)]),
+        ((20, 200), 0, [(144, 256), (88, 112), (16, 56)]),
+        ((100, 140), 1, [(0, 112), (144, 168), (200, 240)]),
+    ],
+    ids=["everywhere", "not below: in the opposite order", "in the middle: along the other side"],
+)
+def test_strips_are_cut_such_that_each_shows_objects(tmp_path, rows, axis, spans):
+    mask = np.zeros((256, 256), np.uint16)
+    mask[slice(*rows)] = 1
+    data = strips_of(tmp_path, np.random.default_rng(0).integers(0, 99, (256, 256), np.uint16), mask)
+    assert f"along {'YX'[axis]}" in data.split.note
+    assert [s.source.region[axis] for s in data.samples] == spans
+    assert all(s.target.read().any() for s in data.samples)
+
+
+def test_a_data_set_for_another_network_is_refused_and_the_example_is_one_for_this(tmp_path):
+    for name in ("care", "stardist", "unet", "noise2void"):
+        network = networks.get(name)
+        with pytest.raises(ConfigError, match="No images are chosen") as error:
+            open_data(network.Config(), network)
+        example = str(error.value).rpartition(" = ")[2].rstrip(".")
+        assert name in datasets.find(example).networks
+    care = networks.get("care")
+    with pytest.raises(ConfigError, match=r"nuclei_2d is no data set for care.* sim_restore_2d"):
+        open_data(care.Config.parse({"dataset": "nuclei_2d"}), care)
