@@ -14,6 +14,58 @@ SPECK = 0.1
 MOST_PIECES = 1.5
 """With more pieces than this a number, specks aside, numbers do not stand for objects."""
 
+FEW_VALUES = 8
+"""So few values may be classes, however scattered they are."""
+EVEN = 0.65
+"""Pixels equal to their neighbour: at least 0.85 in label images, at most 0.5 in micrographs, at most 0.6 in
+label images saved as JPEG (each without the commonest value)."""
+GRAINY = 10
+"""Pieces a value: up to 1.2 in label images, 15 and more in micrographs and after JPEG."""
+NO_BACKGROUND = 0.01
+"""Share of zeros below which there is no background."""
+
+
+def is_photograph(mask: Array, values: Array, counts: Array) -> bool:
+    """Whether values change from pixel to pixel, as in a micrograph or after lossy compression.
+
+    Parameters
+    ----------
+    mask : (Z)YX
+    values, counts : (V,)
+        Its different values, ascending, and how often each occurs.
+    """
+    from skimage.measure import label
+
+    usual = values[counts.argmax()]
+    others = mask[..., 1:] != usual
+    if len(values) <= FEW_VALUES or not others.any() or np.mean((np.diff(mask) == 0)[others]) > EVEN:
+        return False
+    index = np.where(mask == usual, 0, np.searchsorted(values, mask) + 1)
+    found: int = label(index, connectivity=index.ndim).max()  # type: ignore[no-untyped-call]
+    return found > GRAINY * (len(values) - 1)
+
+
+def not_labels(word: str, values: int, background: float) -> str:
+    """What to say of targets (`word`: "mask") whose values change from pixel to pixel.
+
+    Parameters
+    ----------
+    word : str
+    values : int
+        How many different ones there are.
+    background : float
+        Share of the pixels that are 0.
+    """
+    if background < NO_BACKGROUND:
+        return (
+            f"The {word}s look like photographs ({values} different values and no background): are the "
+            f"folders of images and {word}s swapped?"
+        )
+    return (
+        f"The {word}s hold {values} different values that change from pixel to pixel, as photographs do, or "
+        "numbers that lossy compression (JPEG) has spoilt."
+    )
+
 
 class Pieces(NamedTuple):
     """Connected pieces of equal number."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zcdl_common.errors import DataError
-from zcdl_common.fragments import MOST_PIECES, pieces
+from zcdl_common.fragments import MOST_PIECES, is_photograph, not_labels, pieces
 from zcdl_common.rois import MOST_REGIONS, is_roi_file, write_rois
 from zcdl_common.segmenting import axes, read_mask
 from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
@@ -43,6 +43,11 @@ def label_image(sample: Sample, facts: Facts | None = None) -> Array:
     cropped = getattr(getattr(sample.target, "image", None), "region", None) is not None
     # what is drawn as one region is one object, in as many parts as it may have
     if parts > MOST_PIECES * count + cropped and not is_roi_file(path):
+        values, numbers = np.unique(mask, return_counts=True)
+        if is_photograph(mask, values, numbers):
+            raise DataError(
+                f"{path.name}: {not_labels('label image', len(values), float(np.mean(mask == 0)))}"
+            )
         what = "one number" if count == 1 else f"{count} numbers"
         raise DataError(
             f"The mask {path.name} holds {what} for {'many' if parts >= 10 * count else parts} separate "

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zcdl_common.errors import DataError
+from zcdl_common.fragments import NO_BACKGROUND, not_labels
 from zcdl_common.rois import is_roi_file
 from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
 
@@ -114,11 +115,8 @@ def mask_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
     objects = config.masks_are == "objects" or (config.masks_are == "auto" and (drawn or looks_like_objects))
     if objects:
         background = counts.get(0, 0)
-        if background < 0.01 * sum(counts.values()):
-            raise DataError(
-                f"The masks in {_folder(samples)} hold {len(found)} different values and no background (0), "
-                "like photographs. Are the folders of images and masks swapped?"
-            )
+        if background < NO_BACKGROUND * sum(counts.values()):
+            raise DataError(f"{_folder(samples)}: {not_labels('mask', len(found), 0.0)}")
         counts = {0: background, 1: sum(counts.values()) - background}
     elif len(found) > 2 * MOST_CLASSES:
         raise DataError(

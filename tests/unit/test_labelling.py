@@ -78,12 +78,20 @@ def on_disk(folder, mask, region=None):
 
 def test_a_mask_whose_numbers_are_no_objects_is_refused_with_the_remedy(tmp_path):
     objects = labels_of(0)[1]
-    noise = np.random.default_rng(0).integers(1, 200, objects.shape).astype(np.uint8)
-    for mask, says in (((objects > 0) * 255, "one number"), (objects % 3, "2 numbers"), (noise, "many")):
+    for mask, says in (((objects > 0) * 255, "one number"), (objects % 3, "2 numbers")):
         with pytest.raises(DataError, match=says) as error:
             labelling.label_image(on_disk(tmp_path, mask))
         assert "a_mask.tif" in str(error.value)
         assert "repair" in str(error.value) and "MorphoLibJ" in str(error.value)
+
+
+def test_a_photograph_in_the_place_of_labels_is_refused_without_a_repair(tmp_path):
+    noise = np.random.default_rng(0).integers(1, 200, (64, 64)).astype(np.uint8)
+    with pytest.raises(
+        DataError, match=r"a_mask.tif: .*photographs \(199 different values.* swapped"
+    ) as error:
+        labelling.label_image(on_disk(tmp_path, noise))
+    assert "repair" not in str(error.value)
 
 
 def test_an_object_that_a_crop_parts_and_one_drawn_in_parts_are_objects(tmp_path):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from zcdl_common.doctor.findings import Finding
+from zcdl_common.doctor.findings import Finding, counted
 from zcdl_common.task import Array
 
 _SIDE = 32
@@ -94,8 +95,11 @@ def check_duplicates(prints: Sequence[Print], *, separate_test: bool) -> Iterato
         and twins can end on both sides.
     """
     copies = _copies(prints)
+    if same := sum(_one_file(one, other) for one, other in copies):
+        yield _test_is_training(same)
     for one, other in copies:
-        yield _equal(one, other, separate_test)
+        if not _one_file(one, other):
+            yield _equal(one, other, separate_test)
     known = {frozenset((a.file, b.file)) for a, b in copies}
     usable = [p for p in prints if p.thumbnail is not None]
     if len(usable) < 2:
@@ -120,6 +124,22 @@ def _copies(prints: Sequence[Print]) -> list[tuple[Print, Print]]:
     return pairs
 
 
+def _one_file(one: Print, other: Print) -> bool:
+    return one.test != other.test and os.path.realpath(one.file) == os.path.realpath(other.file)
+
+
+def _test_is_training(number: int) -> Finding:
+    return Finding(
+        "error",
+        "test-images-are-training-images",
+        (),
+        f"test_source is the training folder, or holds {counted(number, 'file')} of it: the test would "
+        "praise the network for what it has learnt by heart.",
+        "Name a folder of other images under test_source, or leave it empty so that some images are set "
+        "aside for the test.",
+    )
+
+
 def _equal(one: Print, other: Print, separate_test: bool) -> Finding:
     files = (one.file, other.file)
     if one.test != other.test:
@@ -129,7 +149,7 @@ def _equal(one: Print, other: Print, separate_test: bool) -> Finding:
             files,
             "a training image and a test image have the same pixels: the test would praise the network "
             "for what it has learnt by heart.",
-            "Delete one of the two; the test folder must hold images that are nowhere else.",
+            "Take the copy out of the test folder, which must hold images that are nowhere else.",
         )
     return Finding(
         "warning",

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from zcdl_common.doctor import alignment, borders, duplicates, intensities, labels, objects, shapes
+from zcdl_common.doctor import alignment, borders, duplicates, intensities, labels, matching, objects, shapes
 from zcdl_common.doctor.findings import Finding, Report, size_text
-from zcdl_common.doctor.reading import ALONE, MASKED, Look, look_at, unreadable
+from zcdl_common.doctor.reading import ALONE, IMAGED, MASKED, Look, look_at, unreadable
 from zcdl_common.task import Sample, Task
 
 MOST_READ = 200
@@ -113,7 +113,7 @@ def _partners(looks: Sequence[Look], unmatched: Any, task: str, word: str) -> It
         return  # a network that learns without targets
     single = [str(ref.path) for p in pairings for ref in p.without_target] + bare
     lost = [str(path) for p in pairings for path in p.without_source]
-    yield from shapes.check_partners(list(dict.fromkeys(single)), lost, word)
+    yield from shapes.check_partners(list(dict.fromkeys(single)), lost, word, drawn=task not in IMAGED)
 
 
 def _set(
@@ -147,6 +147,8 @@ def _annotations(
     """What only the targets together tell."""
     masks = {look.target_file: look.mask for look in looks if look.mask is not None}
     yield from labels.check_masks(masks, task, classes=classes)
+    cut = [look for look in looks if getattr(look.sample.source, "region", None) and look.mask is not None]
+    yield from objects.check_strips({look.sample.name: look.mask for look in cut if look.mask}, task)
     if task == "instances":
         numbered = {f: m for f, m in masks.items() if m.kind == "objects" or m.objects == 1}
         yield from objects.check_object_sizes(numbered, patch_size)
@@ -160,6 +162,9 @@ def _annotations(
         yield from objects.check_thickness(masks, patch_size)
     yield from objects.check_unlabelled({look.file: look.unlabelled for look in looks})
     shifts = {look.file: look.shift for look in looks if look.shift is not None}
+    yield from matching.check_matches([look.match for look in looks if look.match is not None], word)
+    noises = {look.file: look.noise for look in looks if look.noise is not None}
+    yield from intensities.check_noise(noises, "noisy images", f"{word}s")
     yield from alignment.check_shifts(shifts, word, {look.file: look.pixel_size for look in looks})
 
 

@@ -7,7 +7,7 @@ from statistics import median
 
 from zcdl_common.doctor.findings import Finding, counted
 from zcdl_common.doctor.masks import MOST_COLOURS, Mask
-from zcdl_common.fragments import MOST_PIECES, SPECK
+from zcdl_common.fragments import MOST_PIECES, NO_BACKGROUND, SPECK, not_labels
 from zcdl_common.rois import RoiLabels
 
 
@@ -16,6 +16,7 @@ def check_masks(masks: Mapping[str, Mask], task: str, *, classes: bool = False) 
 
     `classes` says that the user called their numbers classes, whatever they look like.
     """
+    yield from _photographs(masks, "label image" if task == "instances" else "mask")
     numbered = any(_numbers(mask) for mask in masks.values())
     for file, mask in masks.items():
         yield from _unusable(file, mask)
@@ -94,6 +95,23 @@ def _negative(file: str, mask: Mask) -> Finding:
         "a number from 1.",
         "Give what is no object the number 0, and save the mask as unsigned 16-bit.",
     )
+
+
+def _photographs(masks: Mapping[str, Mask], word: str) -> Iterator[Finding]:
+    """Grey pictures, and numbers that lossy compression has spoilt; nothing can repair either."""
+    grey = {f: m for f, m in masks.items() if m.kind == "photograph"}
+    bare = {f: m for f, m in grey.items() if 1 - m.share < NO_BACKGROUND}
+    spoilt = {f: m for f, m in grey.items() if f not in bare}
+    remedies = (
+        f"Name the folder of {word}s as target, that of the images as source.",
+        f"Export the {word}s again from the program in which they were drawn, as TIFF or PNG, never JPEG: "
+        "nothing can bring the numbers back.",
+    )
+    for code, found, remedy in zip(("images-as-targets", "no-labels"), (bare, spoilt), remedies, strict=True):
+        if found:
+            share = 1 - max(m.share for m in found.values())
+            reason = not_labels(word, max(m.colours for m in found.values()), share)
+            yield Finding("error", code, tuple(found), reason[0].lower() + reason[1:], remedy)
 
 
 def _not_numbered(file: str, mask: Mask) -> Iterator[Finding]:

@@ -7,15 +7,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from zcdl_common.fragments import pieces
+from zcdl_common.fragments import is_photograph, pieces
 from zcdl_common.task import Array
 
-MaskKind = Literal["empty", "full", "binary", "classes", "objects", "soft", "colours"]
+MaskKind = Literal["empty", "full", "binary", "classes", "objects", "soft", "photograph", "colours"]
 """What a mask looks like.
 
 empty: all background; full: one other value everywhere; binary: two values; classes: few values,
 each in several places; objects: a number for each object; soft: grey values between two plateaus,
-or fractions; colours: channels that differ.
+or fractions; photograph: values that change from pixel to pixel; colours: channels that differ.
 """
 
 MOST_COLOURS = 256
@@ -72,7 +72,7 @@ class Mask:
     equal_channels: bool = False
     """Whether a grey mask was saved in several equal channels."""
     colours: int = 0
-    """Different colours where `kind` is colours."""
+    """Different colours where `kind` is colours, different values where it is photograph."""
     contrast: float = 0.0
     """Mean of the image inside less outside the foreground, in its standard deviations."""
 
@@ -108,6 +108,9 @@ def measure_mask(mask: Array, image: Array | None = None, *, regions: bool = Fal
         return Mask("full" if values[0] else "empty", (int(values[0]),), equal_channels=equal)
     if len(values) > 2 and _is_soft(plane, values, counts):
         return Mask("soft", equal_channels=equal)
+    if is_photograph(plane, values, counts):
+        share = float(np.mean(plane != 0))
+        return Mask("photograph", share=share, equal_channels=equal, colours=len(values))
     # numbers from 1: what works on numbers makes a table of all up to the largest
     index = np.searchsorted(values, plane).astype(np.int32) + np.int32(values[0] != 0)
     boxes = _pieces(index)

@@ -100,6 +100,23 @@ def check_object_sizes(masks: Mapping[str, Mask], patch_size: Sequence[int] | No
         )
 
 
+def check_strips(masks: Mapping[str, Mask], task: str) -> Iterator[Finding]:
+    """Strips of a single image with no object, or fewer than three (name ending in role -> `Mask`)."""
+    for name, mask in masks.items():
+        few = task == "instances" and 0 < mask.objects < 3
+        if mask.kind == "empty" or few:
+            held = f"only {counted(mask.objects, 'object')}" if few else "no object"
+            role = {"train": "training", "test": "the test"}.get(part := name.rpartition("_")[2], part)
+            yield Finding(
+                "warning" if few else "error",
+                "strip-without-objects",
+                (),
+                f"the strip of the image that is kept for {role} holds {held}: too little to learn from or "
+                "to judge.",
+                "Add images with their masks, or use one image that shows objects everywhere.",
+            )
+
+
 def check_thickness(masks: Mapping[str, Mask], patch_size: Sequence[int] | None) -> Iterator[Finding]:
     """Structures so thick that patches lie wholly inside of them (masks of classes, file -> `Mask`)."""
     thick = {f: m.thickness for f, m in masks.items() if m.thickness > 0}

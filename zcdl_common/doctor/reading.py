@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from zcdl_common.doctor import alignment, duplicates, intensities, labels, masks, objects, shapes
+from zcdl_common.doctor import alignment, duplicates, intensities, labels, masks, matching, objects, shapes
 from zcdl_common.doctor.findings import Finding
 from zcdl_common.errors import DataError, UserError
 from zcdl_common.task import Array, Lazy, Sample
@@ -37,6 +37,9 @@ class Look:
     prints: list[duplicates.Print] = field(default_factory=list)
     mask: masks.Mask | None = None
     shift: alignment.Shift | None = None
+    match: matching.Pair | None = None
+    noise: tuple[float, float] | None = None
+    """Of image and target, as a share of their ranges."""
     unlabelled: tuple[int, int] = (0, 0)
     findings: list[Finding] = field(default_factory=list)
     read: bool = False
@@ -106,7 +109,12 @@ def unreadable(files: tuple[str, ...], reason: str) -> Finding:
 def _headers(look: Look, task: str, word: str) -> None:
     if look.size is not None and look.target_size is not None and task in MASKED + IMAGED:
         look.findings += shapes.check_pair(
-            look.size, look.target_size, look.file, word=word, projection=task == "translate"
+            look.size,
+            look.target_size,
+            look.file,
+            word=word,
+            projection=task == "translate",
+            drawn=task in MASKED,
         )
 
 
@@ -126,7 +134,6 @@ def _image(look: Look, image: Array, task: str) -> Iterator[Finding]:
 
 def _pixels(image: Array, file: str, task: str) -> Iterator[Finding]:
     yield from intensities.check_missing(image, file)
-    yield from intensities.check_float_range(image, file)
     yield from intensities.check_grey_as_colour(image, file)
     severity = "note" if task in ("segment", "instances", "detect") else "warning"
     yield from intensities.check_saturation(image, file, severity=severity)  # type: ignore[arg-type]
@@ -147,7 +154,14 @@ def _target(look: Look, image: Array, target: Array, task: str, word: str) -> It
     target = channel_last(target, image.ndim - 1)
     look.target_size = shapes.Size(target.shape[:-1], target.shape[-1])
     unequal = list(
-        shapes.check_pair(look.size, look.target_size, look.file, word=word, projection=task == "translate")
+        shapes.check_pair(
+            look.size,
+            look.target_size,
+            look.file,
+            word=word,
+            projection=task == "translate",
+            drawn=task in MASKED,
+        )
     )
     yield from unequal
     if task in MASKED:
@@ -162,9 +176,15 @@ def _target(look: Look, image: Array, target: Array, task: str, word: str) -> It
             return
         plane = target[..., 0]
         look.unlabelled = _unlabelled(image, plane)
-        look.shift = alignment.measure_shift(_grey(image), (plane != 0).astype(np.float32))
+        shown = (plane != 0).astype(np.float32)
     else:
-        look.shift = alignment.measure_shift(_grey(image), _grey(target))
+        shown = _grey(target)
+        if task != "translate":
+            look.noise = intensities.measure_noise(_grey(image)), intensities.measure_noise(shown)
+    look.shift = alignment.measure_shift(_grey(image), shown)
+    small, other = look.prints[0].thumbnail, duplicates.thumbnail(shown[..., np.newaxis])
+    if small is not None and other is not None:
+        look.match = matching.Pair(look.file, look.size.shape, small, other)
 
 
 def _unlabelled(image: Array, plane: Array) -> tuple[int, int]:

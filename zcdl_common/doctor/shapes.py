@@ -33,9 +33,9 @@ class Size:
 
 
 def check_partners(
-    without_target: Sequence[str], without_source: Sequence[str], target: str
+    without_target: Sequence[str], without_source: Sequence[str], target: str, *, drawn: bool = True
 ) -> Iterator[Finding]:
-    """Images without target, and targets without image."""
+    """Images without target, and targets without image. `drawn`: targets are annotations, not images."""
     how = "Give both files of a pair the same name, or add or take out the single one. "
     if without_target:
         yield Finding(
@@ -43,7 +43,7 @@ def check_partners(
             "missing-partner",
             tuple(without_target),
             f"no {target} of the same name was found for this image.",
-            how + f"An image that shows no objects still needs a {target} (all 0).",
+            how.strip() + f" An image that shows no objects still needs a {target} (all 0)." * drawn,
         )
     if without_source:
         yield Finding(
@@ -55,8 +55,13 @@ def check_partners(
         )
 
 
-def check_pair(source: Size, target: Size, file: str, *, word: str, projection: bool) -> Iterator[Finding]:
-    """Sizes of image and target. `projection`: a plane may be the target of a stack (translation)."""
+def check_pair(
+    source: Size, target: Size, file: str, *, word: str, projection: bool, drawn: bool = True
+) -> Iterator[Finding]:
+    """Sizes of image and target.
+
+    `projection`: a plane may be the target of a stack (translation). `drawn`: targets are annotations.
+    """
     if source.shape == target.shape:
         return
     sizes = size_text(source.shape), size_text(target.shape)
@@ -84,8 +89,8 @@ def check_pair(source: Size, target: Size, file: str, *, word: str, projection: 
     else:
         reason = f"the image measures {sizes[0]} pixels, its {word} {sizes[1]}."
         remedy = (
-            f"Use the {word} that was drawn on this very image, or crop or scale one of them to the "
-            "size of the other (masks without interpolation)."
+            f"Use the {word} that was {'drawn on' if drawn else 'taken with'} this very image, or crop or "
+            "scale one of them to the size of the other" + f" ({word}s without interpolation)" * drawn + "."
         )
     yield Finding("error", "different-sizes", (file,), reason, remedy)
 

@@ -270,3 +270,34 @@ def test_errors_come_first_and_differing_reasons_are_told_apart():
 def test_twins_stay_together_in_the_text():
     pairs = tuple(Finding("note", "twins", (f"/d/a{i}", f"/e/b{i}"), "alike.", "x") for i in range(5))
     assert "d/a0 and e/b0; d/a1 and e/b1; d/a2 and e/b2; 2 more such pairs: alike." in Report(pairs).text()
+
+
+def test_folders_of_noisy_and_clean_images_that_are_exchanged_are_asked_about(tmp_path, new_folder, cells):
+    rng = np.random.default_rng(0)
+    right, swapped = new_folder(tmp_path / "right", n=0), new_folder(tmp_path / "swapped", n=0)
+    for i in range(6):
+        clean, _ = cells(i, (256, 256))
+        noisy = (clean + rng.normal(0, 150, clean.shape)).clip(0).astype(np.uint16)
+        right.add(f"{i}.tif", noisy, clean)
+        swapped.add(f"{i}.tif", clean, noisy)
+    assert check(right.samples, task="restore").findings == ()
+    assert "are the folders swapped?" in of(check(swapped.samples, task="restore"), "noisier-targets").reason
+
+
+def test_a_strip_without_objects_cannot_judge(tmp_path, new_folder, cells):
+    image, labels = cells(0, (256, 256))
+    labels[:, 200:] = 0
+    whole = new_folder(tmp_path, n=0).add("a.tif", image, labels)
+    spans = {"train": (0, 120), "validation": (210, 230), "test": (235, 256)}
+    regions = {role: ((0, 256), span) for role, span in spans.items()}
+    parts = [Sample(f"a_{r}", "a", whole.source.crop(c), whole.target.crop(c)) for r, c in regions.items()]
+    found = [f for f in check(parts, task="instances").errors if f.code == "strip-without-objects"]
+    assert len(found) == 2 and "kept for validation holds no object" in found[0].reason
+
+
+def test_a_finding_that_asks_nothing_is_not_made(tmp_path, new_folder, cells):
+    folder = new_folder(tmp_path, n=0)
+    for i in range(6):
+        image, labels = cells(i)
+        folder.add(f"{i}.tif", image.astype(np.float32), (labels > 0).astype(np.uint8) * 255)
+    assert check(folder.samples, task="segment").findings == ()

@@ -75,3 +75,17 @@ def test_images_without_structure_have_no_thumbnail():
     assert thumbnail(np.full((64, 64, 1), 9)) is None
     assert thumbnail(np.zeros((16, 16, 1))) is None
     assert thumbnail(scene(0)).shape == (32, 32)
+
+
+def test_a_test_folder_with_the_training_images_themselves_is_named_and_nothing_is_to_be_deleted():
+    train = prints(a=scene(0), b=scene(1))
+    test = [Print(p.file, p.group, True, p.digest, p.thumbnail) for p in train]
+    (finding,) = check_duplicates([*train, *test], separate_test=True)
+    assert finding.severity == "error" and "test_source is the training folder" in finding.reason
+    assert "2 files" in finding.reason and "leave it empty" in finding.remedy
+    assert "elete" not in finding.remedy
+
+
+def test_a_copy_in_the_test_folder_is_taken_out_of_there():
+    (finding,) = check_duplicates(prints(a=scene(0), test_a=scene(0)), separate_test=True)
+    assert "out of the test folder" in finding.remedy

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from zcdl_common.doctor import intensities
 from zcdl_common.doctor.intensities import Range
@@ -50,14 +51,6 @@ def test_one_saturated_channel_counts_and_few_photons_do_not():
     assert not list(intensities.check_saturation(RNG.poisson(1, (100, 100, 1)), "f"))
 
 
-def test_floats_outside_the_unit_range_are_fine_and_noted():
-    (finding,) = intensities.check_float_range(GREY.astype(np.float32), "f")
-    assert finding.severity == "note" and "fine" in finding.reason
-    assert not list(intensities.check_float_range(GREY.astype(np.float32) / 1000, "f"))
-    assert not list(intensities.check_float_range(GREY, "f"))
-    assert not list(intensities.check_float_range(np.full((4, 4, 1), np.nan, np.float32), "f"))
-
-
 def test_grey_saved_as_colour_is_seen_with_and_without_alpha():
     rgb = np.repeat(GREY, 3, axis=-1)
     opaque = np.concatenate([rgb, np.full_like(GREY, 255)], axis=-1)
@@ -96,3 +89,38 @@ def test_the_range_ignores_missing_values():
     assert found.low == pytest.approx(np.nanpercentile(image, 1))
     assert found.high == pytest.approx(np.nanpercentile(image, 99.8))
     assert intensities.measure_range(np.full((2, 2, 1), np.nan)) == Range("float64", 0.0, 0.0)
+
+
+def noisy_pair(seed, low=0.02, high=0.2):
+    rng = np.random.default_rng(seed)
+    clean = ndimage.gaussian_filter(rng.random((128, 128)) > 0.99, 3.0, output=float)
+    clean /= clean.max()
+    return clean + rng.normal(0, high, clean.shape), clean + rng.normal(0, low, clean.shape)
+
+
+def test_noise_is_a_share_of_the_contrast():
+    noisy, clean = noisy_pair(0, low=0.0, high=0.1)
+    assert intensities.measure_noise(3 * noisy + 100) == pytest.approx(0.1 / np.ptp(clean), rel=0.35)
+    assert intensities.measure_noise(noisy[None]) == intensities.measure_noise(noisy)
+    assert intensities.measure_noise(clean) < 0.01 and intensities.measure_noise(np.ones((64, 64))) == 0
+
+
+def test_clean_images_noisier_than_the_noisy_ones_are_asked_about():
+    measured = [tuple(map(intensities.measure_noise, noisy_pair(i))) for i in range(4)]
+    right = {str(i): pair for i, pair in enumerate(measured)}
+    swapped = {name: pair[::-1] for name, pair in right.items()}
+    (finding,) = intensities.check_noise(swapped, "noisy images", "clean images")
+    assert finding.severity == "warning" and "are the folders swapped?" in finding.reason
+    equal = {"a": (0.1, 0.12), "b": (0.1, 0.08)}
+    one_of_two = {"a": swapped["0"], "b": right["1"]}
+    for fine in (right, equal, one_of_two, {}):
+        assert not list(intensities.check_noise(fine, "noisy images", "clean images"))
+
+
+def test_sharp_targets_of_blurred_images_are_not_called_noisy():
+    clean = [noisy_pair(i, low=0.005)[1] for i in range(4)]
+    pairs = {
+        str(i): (intensities.measure_noise(ndimage.gaussian_filter(c, 2)), intensities.measure_noise(c))
+        for i, c in enumerate(clean)
+    }
+    assert not list(intensities.check_noise(pairs, "noisy images", "clean images"))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 from skimage.transform import rescale
 
 from zcdl_common.doctor.labels import check_masks
@@ -239,3 +240,40 @@ def test_negative_numbers_are_named_before_the_training_meets_them():
     with pytest.raises(DataError, match="negative numbers"):
         label_image(Sample("a", "a", Held(labels), Held(labels[..., 0])))
     assert not found({"a.tif": measure_mask(discs([1, 2, 3, 4]))}, "instances")
+
+
+def micrograph(seed=0, dark=0):
+    rng = np.random.default_rng(seed)
+    cells = ndimage.gaussian_filter(rng.random((96, 96)) > 0.99, 3.0, output=float)
+    return (dark + rng.normal(20 + 2000 * cells, 4)).clip(dark, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("task", "word"), [("instances", "label images"), ("segment", "masks")])
+def test_images_in_the_place_of_labels_are_an_error_without_a_repair(tmp_path, new_folder, task, word):
+    grey = {str(i): measure_mask(micrograph(i, dark=3)[..., None]) for i in range(3)}
+    assert {m.kind for m in grey.values()} == {"photograph"}
+    (finding,) = check_masks(grey, task)
+    assert finding.severity == "error" and finding.repair is None and len(finding.files) == 3
+    assert f"the {word} look like photographs" in finding.reason
+    assert f"images and {word} swapped?" in finding.reason and "no background" in finding.reason
+    with pytest.raises(DataError, match=r"look like photographs .* swapped"):
+        label_image(new_folder(tmp_path, n=0).add("a.tif", micrograph(0), micrograph(0, dark=3)))
+
+
+def test_numbers_spoilt_by_jpeg_are_an_error_without_a_repair(cells):
+    _, labels = cells(0, (256, 256))
+    assert labels.max() > 8 and measure_mask(labels[..., None]).kind == "objects"
+    stream = io.BytesIO()
+    Image.fromarray((labels * 7 % 256).astype(np.uint8)).save(stream, "JPEG", quality=85)
+    mask = measure_mask(np.asarray(Image.open(stream))[..., None])
+    (finding,) = check_masks({"a": mask}, "instances")
+    assert finding.severity == "error" and finding.repair is None
+    assert "JPEG" in finding.reason and "never JPEG" in finding.remedy
+
+
+def test_many_scattered_classes_and_tiny_objects_are_no_photograph():
+    tissue = np.kron(np.random.default_rng(0).integers(0, 20, (40, 40)), np.ones((6, 6), int))
+    tiny = np.zeros((64, 64), np.uint16)
+    tiny[::4, ::4] = np.arange(1, 257).reshape(16, 16)
+    assert measure_mask(tissue[..., None].astype(np.uint8)).kind != "photograph"
+    assert measure_mask(tiny[..., None]).kind == "objects"

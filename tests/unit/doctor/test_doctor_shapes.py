@@ -108,3 +108,17 @@ def test_a_real_stack_a_short_one_and_a_plane_are_no_movies():
     assert not shapes.looks_like_time(specimen(12, 0)[:4])
     assert not shapes.looks_like_time(specimen(12, 0)[0])
     assert not shapes.looks_like_time(np.zeros((8, 32, 32, 1)))
+
+
+def test_clean_images_are_not_spoken_of_as_masks():
+    missing = [f for drawn in (True, False) for f in shapes.check_partners(["a"], [], "target", drawn=drawn)]
+    assert ["no objects" in f.remedy for f in missing] == [True, False]
+    unequal = [
+        f.remedy
+        for drawn in (True, False)
+        for f in shapes.check_pair(
+            Size((8, 8), 1), Size((8, 9), 1), "f", word="clean image", projection=False, drawn=drawn
+        )
+    ]
+    assert ["drawn" in text and "interpolation" in text for text in unequal] == [True, False]
+    assert "clean image that was taken with this very image" in unequal[1]
