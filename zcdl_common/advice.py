@@ -7,18 +7,49 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zcdl_common.plots import metric_label
+from zcdl_common.plots.labels import metric_label
 from zcdl_common.run import Run
 
 MOST = 3
 UNSUPPORTED = 0.5
 """Percent of the pixels of a restored image above which its structure is doubted."""
+FAR_BELOW = {"psnr": 0.85}
+"""Part of the median below which a score stands out; two thirds where nothing else is said (not in dB)."""
+
+
+def found_nothing(table: pd.DataFrame, epochs: int, setting: str) -> str:
+    """Say that a network marked nothing although there is something to find; else the empty text.
+
+    Parameters
+    ----------
+    table
+        A row an image; ``n_found`` and ``n_true`` are numbers of objects, ``recall`` a share of pixels.
+    epochs
+        Trained so far.
+    setting
+        Name of the parameter that holds the probability threshold.
+    """
+    if "n_found" in table:
+        nothing = table["n_found"].sum() == 0 and table["n_true"].sum() > 0
+        what = "no object"
+    else:
+        nothing = "recall" in table and bool(table["recall"].max() == 0)
+        what = "nothing of what is annotated"
+    if not nothing:
+        return ""
+    so_far = f"{epochs} epoch{'s' * (epochs != 1)} so far"
+    return (
+        f"The network found {what} in any test image: train longer ({so_far}) or lower the probability "
+        f"threshold ({setting})."
+    )
 
 
 def next_steps(run: Run, table: pd.DataFrame, summary: dict[str, Any]) -> list[str]:
     """Advice that the curves, the scores and the numbers of images support; the strongest first."""
     history = run.history()
     take = "Annotate" if run.network.task.drawn else "Take"
+    if nothing := found_nothing(table, len(history), next(iter(run.network.task.decoding), "threshold")):
+        return [nothing]  # whatever else the scores seem to say follows from it
     steps = [
         _unsupported(table),
         _too_few(summary, take),
@@ -111,8 +142,8 @@ def _worst(table: pd.DataFrame, primary: str | None, take: str) -> str:
     values = table[primary]
     if len(values) < 3 or values.isna().all():
         return ""
-    far = table["image"][values < 0.85 * values.median()].head(3)
-    if far.empty:
+    low = table["image"][values < FAR_BELOW.get(primary, 2 / 3) * values.median()].head(3)
+    if low.empty:
         return ""
     label = metric_label(primary)
-    return f"Look at {', '.join(far)}: {label} is far below the others there. {take} more images like these."
+    return f"Look at {', '.join(low)}: {label} is far below the others there. {take} more images like these."

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from zcdl_common import predict as use
-from zcdl_common.advice import next_steps
+from zcdl_common.advice import found_nothing, next_steps
 from zcdl_common.data import Data
 from zcdl_common.errors import RunError
 from zcdl_common.files import replacing, write_text
@@ -158,6 +158,7 @@ def summarise(
         return statistics.bootstrap(table[column].to_numpy(), groups=groups, seed=seed).record()
 
     names = [c for c in table.columns if f"classical_{c}" in table]
+    nothing = found_nothing(table, len(run.history()), next(iter(run.network.task.decoding), "threshold"))
     verdict, sentence = None, f"{UNKNOWN} {residuals.sentence(table, baseline.name)}"
     if primary in table:
         compared = statistics.compare(
@@ -166,6 +167,11 @@ def summarise(
         )  # fmt: skip
         verdict = compared.verdict
         sentence = statistics.sentence(compared, metric_label(primary), baseline.name)
+        sentence += _beside_input(run, table)
+        if nothing:
+            verdict = "worse" if compared.classical.mean > 0 else verdict
+            score = f"{metric_label(primary)} {compared.classical.mean:.3f}"
+            sentence = f"{nothing} The classical method ({baseline.name}): {score}."
         if "strips" in run.split_note:
             sentence = "One field of view: this shows how it works, not how good it is. " + sentence
     if learned:
@@ -181,12 +187,28 @@ def summarise(
             for name in names
         },
         "verdict": verdict,
+        "found_nothing": bool(nothing),
         "learned_from": learned,
         "sentence": sentence,
         "classical": baseline.name,
         "classical_description": baseline.description,
         "split": run.split_note,
     }
+
+
+def _beside_input(run: Run, table: pd.DataFrame) -> str:
+    """Say where a network does not improve its input by as much as matters."""
+    primary = run.network.primary
+    if f"input_{primary}" not in table:
+        return ""
+    untouched = float(table[f"input_{primary}"].mean())
+    gain = float((table[primary] - table[f"input_{primary}"]).mean())
+    gain, margin = gain if run.network.higher_is_better else -gain, run.network.margin
+    if not gain < margin:
+        return ""
+    score = f"{untouched:.{3 if abs(untouched) < 2 else 2}f}"
+    how = "worse" if gain < -margin else "no better"
+    return f" It is {how} than the untouched input ({score}): as it is, the network does not help."
 
 
 def draw(

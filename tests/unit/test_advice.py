@@ -24,7 +24,7 @@ def advise(
         network=SimpleNamespace(
             primary="iou",
             best=SimpleNamespace(key="val_loss", mode="min"),
-            task=SimpleNamespace(drawn=drawn),
+            task=SimpleNamespace(drawn=drawn, decoding={"prob_thresh": 0.5}),
         ),
         config=SimpleNamespace(epochs=100 if limit else len(val), time_budget_minutes=limit),
     )
@@ -64,6 +64,24 @@ def test_nothing_is_said_without_evidence():
 def test_evidence_becomes_a_sentence(found, words):
     assert len(found) == 1
     assert all(word in found[0] for word in words)
+
+
+def test_a_network_that_finds_nothing_is_told_so_and_nothing_else():
+    nothing = {"n_true": [5.0, 0.0, 3.0], "n_found": [0.0] * 3}
+    (said,) = advise([1.0, 0.9, 0.8], scores=(0.0, float("nan"), 0.0), verdict="unclear", **nothing)
+    assert "found no object in any test image: train longer (3 epochs so far)" in said
+    assert "threshold (prob_thresh)" in said
+    (said,) = advise([1.0], scores=(0.0,) * 3, verdict="unclear", recall=[0.0] * 3)
+    assert "1 epoch so far" in said and "no object" not in said
+    empty = {"n_true": [0.0] * 3, "n_found": [0.0] * 3}
+    assert not any("found no" in step for step in advise(FLAT, scores=(0.0,) * 3, **empty))
+
+
+def test_images_stand_out_only_by_a_clear_gap_and_are_named():
+    assert advise(FLAT, scores=(0.727, 0.719, 0.607, 0.75, 0.7, 0.72)) == []
+    assert advise(FLAT, scores=(0.0,) * 6) == [], "none of them is below the others"
+    (said,) = advise(FLAT, scores=(0.8, 0.8, 0.8, 0.1, 0.8, 0.8))
+    assert "IoU is far below" in said, "the score is called as in tables"
 
 
 def test_structure_that_the_input_does_not_support_is_named_with_its_map():

@@ -63,6 +63,32 @@ def test_summaries_of_made_up_scores(finished, shift, verdict):
     assert one_group["verdict"] == "unclear", "eight frames of one movie are one image"
 
 
+def judged_scores(name, **columns):
+    """A summary of made-up scores of three images, for a network by name."""
+    network = networks.get(name)
+    config, epochs = SimpleNamespace(seed=0), [{"loss": 1.0}] * 4
+    run = SimpleNamespace(network=network, config=config, history=lambda: epochs, split_note="")
+    table = pd.DataFrame({"image": list("abc"), **columns})
+    return qc.summarise(run, table, list("abc"), Baseline("Otsu", "a threshold", Prediction))
+
+
+def test_finding_nothing_is_the_verdict_however_few_the_images():
+    counts = {"n_true": [3.0] * 3, "n_found": [0.0] * 3}
+    summary = judged_scores("stardist", ap50=[0.0] * 3, classical_ap50=[0.7, 0.8, 0.9], **counts)
+    assert summary["verdict"] == "worse" and summary["found_nothing"]
+    assert "found no object in any test image" in summary["sentence"] and "0.800" in summary["sentence"]
+    assert "too few" not in summary["sentence"]
+
+
+@pytest.mark.parametrize(("gain", "words"), [(-1.0, "worse than"), (0.1, "no better than"), (2.0, "")])
+def test_a_restoration_is_held_against_its_untouched_input(gain, words):
+    untouched = np.array([20.0, 22.0, 24.0])
+    scores = {"psnr": untouched + gain, "classical_psnr": untouched, "input_psnr": untouched}
+    sentence = judged_scores("care", **scores)["sentence"]
+    assert (f"{words} the untouched input (22.00)" in sentence) == bool(words)
+    assert ("untouched" in sentence) == bool(words)
+
+
 def test_the_threshold_is_chosen_without_the_test_images(judged):
     run, _ = judged
     roles = {row["role"]: row["name"] for row in run.files()}

@@ -50,6 +50,7 @@ def _head(record: Record) -> list[Block]:
         )
     if summary.get("sentence"):
         label = VERDICTS.get(str(summary.get("verdict")), "Not compared")
+        label = "Nothing found" if summary.get("found_nothing") else label
         blocks.append(Note(str(summary["sentence"]), "verdict", label))
         if summary.get("epochs", len(record.losses)) != len(record.losses):
             text = (
