@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from zcdl_common.export.description import describe
 from zcdl_common.export.guide import table, where_it_opens
 from zcdl_common.export.info import Output, PackageInfo
 from zcdl_common.export.package import build
+from zcdl_common.export.readme import write as write_readme
 from zcdl_common.network import WeightsFiles
 
 INFO = PackageInfo(
@@ -202,6 +204,39 @@ def test_a_state_dict_without_its_architecture_is_refused(tmp_path):
     assert not (tmp_path / "model.zip").exists()
 
 
+@pytest.mark.parametrize(
+    ("step", "least", "words"),
+    [
+        ((16, 16), (240, 240), "tile Y 512 X 512 (or any multiple of 16 from 240)"),
+        ((4, 4), (600, 600), "tile Y 600 X 600 (or any multiple of 4 from 600)"),
+        ((2, 12), (30, 60), "tile Y 512 (or any multiple of 2 from 30), X 516 (or any multiple of 12"),
+        ((4, 8, 8), (32, 64, 64), "tile Z 64 (or any multiple of 4 from 32), Y 128 ("),
+        ((4, 4), (50, 50), "tile Y 514 X 514 (or 50, 54, 58 ...)"),
+    ],
+)  # fmt: skip
+def test_a_sensible_tile_stands_before_the_rule(step, least, words):
+    outputs = (Output("mask", ("foreground",), (4,) * len(step)),)
+    info = replace(INFO, step=step, min_size=least, outputs=outputs, pixel_size=None)
+    assert words in table(where_it_opens(info, ["onnx"]))
+
+
+def test_the_stardist_plugin_comes_first_and_others_say_that_they_show_raw_maps():
+    rays = Output("output", ("probability", *(f"distance_{i}" for i in range(32))), (16, 16))
+    scaling = {"id": "scale_range", "kwargs": {"min_percentile": 1.0, "max_percentile": 99.8}}
+    stardist = {"stardist": {"thresholds": {"prob": 0.5, "nms": 0.4}}}
+    info = replace(INFO, outputs=(rays,), preprocessing=(scaling,), extra=stardist)
+    first, *others = where_it_opens(info, ["tensorflow_saved_model_bundle", "onnx"])
+    assert "StarDist plugin" in first.program and "raw maps" not in first.values
+    for row in others[:-1]:
+        assert "raw maps only (probability and 32 distances)" in row.values
+        assert "use the StarDist plugin" in row.values, row.program
+
+
+def test_a_citation_that_ends_in_a_full_stop_is_followed_by_a_comma_alone():
+    text = write_readme(replace(INFO, cite=(("A paper. Journal 1, 2–3.", "10.1/x"),)), ["onnx"])
+    assert "Journal 1, 2–3, doi:10.1/x" in text
+
+
 def test_the_guide_names_programs_that_can_run_the_formats():
     programs = {row.program for row in where_it_opens(INFO, ["pytorch_state_dict", "torchscript", "onnx"])}
     assert {"Fiji with deepImageJ 3.1", "ilastik"} <= programs
@@ -210,5 +245,5 @@ def test_the_guide_names_programs_that_can_run_the_formats():
     assert "ilastik" not in programs
     text = table(where_it_opens(INFO, ["onnx"], "nuclei.zip"))
     assert "nuclei.zip" in text
-    assert "tile Y 36, 40, 44 ... X 36, 40, 44 ..." in text
+    assert "tile Y 512 X 512 (or any multiple of 4 from 36)" in text
     assert "0.2 x 0.1 µm (YX)" in text

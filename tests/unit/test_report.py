@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from skimage.filters import gaussian
 
 from zcdl_common import plots
 from zcdl_common.errors import RunError
+from zcdl_common.networks.stardist import STARDIST
 from zcdl_common.networks.unet import UNET, UNetConfig
 from zcdl_common.report import words, write_report
 from zcdl_common.report.blocks import Listing, Note, Table, Text
@@ -324,6 +326,35 @@ def test_numbers_in_brackets_point_at_the_right_citation(finished):
     cited = references(record)
     assert cited[:2] == list(UNET.cite)
     assert f"ZeroCostDL4Mic [{cited.index('10.1038/s41467-021-22518-0') + 1}]" in methods(record)[0]
+
+
+def test_definitions_in_the_methods_are_whole_sentences(finished):
+    record = replace(
+        read_record(finished),
+        summary={
+            "n_images": 2,
+            "primary": "ssim",
+            "metrics": {k: {} for k in ("ssim", "ap50", "ap70", "pq")},
+        },
+    )
+    text = " ".join(methods(record))
+    assert "SSIM: structural similarity of small windows (Wang et al. 2004); " in text
+    assert text.count("intersection over union") == 1
+    assert text.lower().count("panoptic quality") == 1
+
+
+def test_methods_of_stardist_hold_rays_grid_and_overlap(finished):
+    record = read_record(finished)
+    record = replace(
+        record,
+        network=STARDIST,
+        config={**record.config, "n_rays": 32, "grid": (2, 2)},
+        settings={"prob_thresh": 0.47, "nms_thresh": 0.3},
+        summary={**record.summary, "threshold": 0.47},
+    )
+    text = " ".join(methods(record))
+    for part in ("32 rays", "grid of 2 × 2 pixels", "at least 0.47", "more than 0.3 of the smaller"):
+        assert part in text
 
 
 def test_an_empty_folder_gives_a_report_that_says_where_to_begin(tmp_path):

@@ -29,8 +29,17 @@ def where_it_opens(info: PackageInfo, formats: Sequence[str], file: str = "") ->
     """
     file = file or f"{info.nickname}.zip"
     single = len(info.outputs) == 1
-    values = "; ".join(filter(None, [_channels(info), _tile(info), _pixel_size(info)]))
+    values = "; ".join(filter(None, [_channels(info), _tile(info), _pixel_size(info), _raw(info)]))
     rows = []
+    if "stardist" in info.extra and len(info.step) == 2:
+        rows.append(
+            Row(
+                "Fiji with the StarDist plugin",
+                f"tf_saved_model.zip inside {file}",
+                "Plugins > StarDist > StarDist 2D; Neural Network: Model (.zip) from File",
+                f"objects; {_stardist(info)}",
+            )
+        )
     if {"torchscript", "onnx", "tensorflow_saved_model_bundle"} & set(formats):
         mac = "" if {"torchscript", "onnx"} & set(formats) else "; not on Apple Silicon"
         rows.append(
@@ -39,15 +48,6 @@ def where_it_opens(info: PackageInfo, formats: Sequence[str], file: str = "") ->
                 file,
                 "Plugins > DeepImageJ > Install model manually; then DeepImageJ Run",
                 values + mac,
-            )
-        )
-    if "stardist" in info.extra and len(info.step) == 2:
-        rows.append(
-            Row(
-                "Fiji with the StarDist plugin",
-                f"tf_saved_model.zip inside {file}",
-                "Plugins > StarDist > StarDist 2D; Neural Network: Model (.zip) from File",
-                _stardist(info),
             )
         )
     if plugin := _csbdeep(info, formats):
@@ -66,7 +66,7 @@ def where_it_opens(info: PackageInfo, formats: Sequence[str], file: str = "") ->
                 file,
                 "New Project > Neural Network Classification (Local) > NN Prediction; drop the zip on the "
                 "model field, Live Predict",
-                "; ".join(filter(None, [_channels(info), _pixel_size(info)])) or "-",
+                "; ".join(filter(None, [_channels(info), _pixel_size(info), _raw(info)])) or "-",
             )
         )
     if single and len(info.step) == 2 and "torchscript" in formats:
@@ -83,7 +83,7 @@ def where_it_opens(info: PackageInfo, formats: Sequence[str], file: str = "") ->
             "Python, also in napari's console",
             file,
             _python(info),
-            "; ".join(filter(None, [f"dims: {_order(info)}", _blocks(info)])),
+            "; ".join(filter(None, [f"dims: {_order(info)}", _blocks(info), _raw(info)])),
         )
     )
     rows.append(
@@ -141,12 +141,35 @@ def _channels(info: PackageInfo) -> str:
     return f"channels in this order: {', '.join(info.channels)}"
 
 
+def _raw(info: PackageInfo) -> str:
+    """What programs show that do not know star-convex shapes."""
+    if "stardist" not in info.extra:
+        return ""
+    rays = len(info.outputs[0].channels) - 1
+    maps = f"raw maps only (probability and {rays} distances), no objects"
+    where = "the StarDist plugin" if len(info.step) == 2 else "zcdl predict"
+    return f"{maps}: for objects use {where}"
+
+
 def _tile(info: PackageInfo) -> str:
-    axes = " ".join(
-        f"{axis.upper()} {size}, {size + step}, {size + 2 * step} ..."
-        for axis, size, step in zip(info.axis_names, info.smallest, info.step, strict=True)
+    if not info.allow_tiling:
+        return "no tiles"
+    usual = (512, 512) if len(info.step) == 2 else (64, 128, 128)
+    axes = list(zip(info.axis_names.upper(), usual, info.smallest, info.step, strict=True))
+    good = {axis: least + max(0, round((size - least) / step)) * step for axis, size, least, step in axes}
+    rules = [_sizes(least, step) for _, _, least, step in axes]
+    if len(set(rules)) == 1:
+        return f"tile {' '.join(f'{axis} {size}' for axis, size in good.items())} (or {rules[0]})"
+    return "tile " + ", ".join(
+        f"{a} {n} (or {rule})" for (a, n), rule in zip(good.items(), rules, strict=True)
     )
-    return f"tile {axes}" if info.allow_tiling else "no tiles"
+
+
+def _sizes(least: int, step: int) -> str:
+    """Which lengths of an axis are allowed."""
+    if least % step == 0:
+        return f"any multiple of {step} from {least}" if step > 1 else f"any from {least}"
+    return f"{least}, {least + step}, {least + 2 * step} ..."
 
 
 def _python(info: PackageInfo) -> str:

@@ -29,6 +29,6 @@ def write(info: PackageInfo, formats: Sequence[str]) -> str:
             "bring other images to this size first.",
         ]
     if info.cite:
-        parts += ["## How to cite", "\n".join(f"- {text}, doi:{doi}" for text, doi in info.cite)]
+        parts += ["## How to cite", "\n".join(f"- {text.rstrip('.')}, doi:{doi}" for text, doi in info.cite)]
     parts += ["## Licence", info.licence]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -69,6 +69,10 @@ def _architecture(config: Mapping[str, Any]) -> str:
         parts.append(f"{words.many(config['depth'], 'downsampling step')}")
     elif config.get("depth") == 0:
         parts.append("residual blocks")
+    if config.get("n_rays"):
+        parts.append(f"{config['n_rays']} rays per object")
+    if config.get("grid"):
+        parts.append(f"an output grid of {words.size(config['grid'])} pixels")
     if config.get("filters"):
         parts.append(f"{config['filters']} filters at the first level, doubled at each further one")
     if config.get("kernel"):
@@ -252,7 +256,7 @@ def _evaluation(record: Record) -> list[str]:
     order = f", of the network against {name}" if name else ""
     intervals = any((metrics[key].get("network") or {}).get("ci95") for key in keys)
     meanings = {metric_label(key): terms.DEFINITIONS[key] for key in keys if key in terms.DEFINITIONS}
-    defined = "; ".join(f"{label}: {text.split('. ')[0].rstrip('.')}" for label, text in meanings.items())
+    defined = "; ".join(f"{label}: {words.first_sentence(text)}" for label, text in meanings.items())
     return [
         _threshold(record),
         f"The network was tested on {count} {origin}{against}.",
@@ -274,7 +278,9 @@ def _threshold(record: Record) -> str:
     )
     what = "Objects" if record.network and record.network.task.name == "instances" else "Pixels"
     verb = "were kept" if what == "Objects" else "were taken for foreground"
-    return f"{what} with a probability of at least {threshold:.2g}, {origin}, {verb}."
+    overlap = record.settings.get("nms_thresh")
+    apart = f"; of two that shared more than {overlap:g} of the smaller one, the likelier" if overlap else ""
+    return f"{what} with a probability of at least {threshold:.2g}, {origin}, {verb}{apart}."
 
 
 def _score(key: str, stats: Mapping[str, Any]) -> str:

@@ -57,13 +57,14 @@ DEFINITIONS = {
         "slightly unlike, and large images show the slightest correlation."
     ),
     "ap50": (
-        "matched objects divided by matched, missed and invented ones; a match has an IoU of at least 0.5."
+        "matched objects divided by matched, missed and invented ones; a match has an IoU (intersection over "
+        "union: pixels that both objects share, divided by the pixels of either) of at least 0.5."
     ),
     "ap70": (
         "matched objects divided by matched, missed and invented ones; a match has an IoU of at least 0.7."
     ),
     "f1_50": "harmonic mean of precision and recall of objects; a match has an IoU of at least 0.5.",
-    "pq": "panoptic quality, the mean IoU of matched objects times their F1.",
+    "pq": "mean IoU of matched objects times the F1 at an IoU of 0.5.",
     "mean_iou": "mean IoU of matched objects with their partners. It does not see missed or invented ones.",
     "count_bias": (
         "number of objects found, divided by the true number, minus 1: 0.1 is a tenth too many. Missed and "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -47,6 +48,11 @@ def many(count: int, noun: str) -> str:
 def enumerate_words(words: Sequence[str]) -> str:
     """``a, b and c``."""
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def first_sentence(text: str) -> str:
+    """Text up to the first full stop, without it; that of "et al." ends nothing."""
+    return re.split(r"(?<!et al)\. ", text)[0].rstrip(".")
 
 
 def duration(seconds: float) -> str:
