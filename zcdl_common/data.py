@@ -251,7 +251,8 @@ def by_group(
         role: tuple(s for s in samples if roles[group[s.name]] == role)
         for role in ("train", "validation", "test")
     }
-    what = "files" if len(groups) == len(samples) else "groups of files"
+    single = "frames" if any(getattr(s.source, "frame", None) is not None for s in samples) else "files"
+    what = single if len(groups) == len(samples) else "groups of files"
     held = f"the test images are a folder of their own ({len(test)})" if test else f"{n_test} for the test"
     note = (
         f"The {len(groups)} {what} were divided at random (seed {config.seed}) before anything was cut: "

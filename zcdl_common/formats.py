@@ -44,6 +44,14 @@ MICROMETRES = {
 }
 """Length of a unit, as OME, ImageJ and OME-Zarr spell it, in micrometres."""
 
+SECONDS = {
+    **dict.fromkeys(("s", "sec", "second", "seconds", ""), 1.0),
+    **dict.fromkeys(("ms", "msec", "millisecond"), 1e-3),
+    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
+}
+"""Length of a unit of time, likewise, in seconds."""
+
 _VENDOR_PLUGIN = {
     ".czi": "bioio-czi",
     ".nd2": "bioio-nd2",
@@ -65,7 +73,7 @@ class Source:
     """Something that reads what is sliced."""
     channel_names: tuple[str, ...] = ()
     pixel_size: Mapping[str, float] = field(default_factory=dict)
-    """Micrometres by axis letter."""
+    """Micrometres by axis letter; seconds for T."""
     opaque: bool = False
     """Whether the last colour sample is an alpha channel that is the same everywhere."""
 

@@ -36,6 +36,8 @@ class ImageInfo:
     """Axes of the file in its own order, those of length one left out; S are colour samples."""
     pixel_size: tuple[float, ...] | None
     """(Z)YX in micrometres."""
+    frame_interval: float | None = None
+    """Seconds from one time frame to the next."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class ImageRef:
             dtype=str(np.result_type(*(native(np.empty(0, f.source.dtype)).dtype for f in files))),
             axes=first.axes.replace("_", ""),
             pixel_size=pixel_size_of(self.pixel_size, first),
+            frame_interval=first.source.pixel_size.get("T"),
         )
 
     def read(self) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from zcdl_common.errors import DataError
-from zcdl_common.formats import MICROMETRES, Source
+from zcdl_common.formats import MICROMETRES, SECONDS, Source
 from zcdl_common.task import Array
 
 _KIND = {"T": "time", "C": "channel"}
@@ -50,11 +50,16 @@ def zarr_source(path: Path) -> Source:
     axes = [a if isinstance(a, dict) else {"name": a} for a in multiscale.get("axes", ())]
     letters = "".join(str(a["name"])[0].upper() for a in axes) or "TCZYX"[-array.ndim :]
     scale = _scale(dataset, array.ndim) * _scale(multiscale, array.ndim)
-    units = [MICROMETRES.get(a.get("unit", ""), 0.0) for a in axes] or [0.0] * array.ndim
-    size = {a: float(s * u) for a, s, u in zip(letters, scale, units, strict=True) if a in "ZYX" and u}
+    units = [_unit(str(a["name"]), a.get("unit")) for a in axes] or [0.0] * array.ndim
+    size = {a: float(s * u) for a, s, u in zip(letters, scale, units, strict=True) if a in "TZYX" and u}
     channels = attributes.get("omero", {}).get("channels", ())
     names = tuple(str(c.get("label", "")) for c in channels)
     return _source(path, dataset["path"], array, letters, names if all(names) else (), size)
+
+
+def _unit(name: str, unit: str | None) -> float:
+    """Micrometres, or seconds, in the unit of an axis; 0 where it does not say."""
+    return (SECONDS if name[:1].lower() == "t" else MICROMETRES).get(unit or "none", 0.0)
 
 
 def _scale(entry: dict[str, Any], ndim: int) -> Array:
@@ -90,7 +95,7 @@ def create_zarr(path: Path, shape: Sequence[int], dtype: Any, axes: str, size: M
     shape, axes
         In the order T, C, Z, Y, X that the format prescribes.
     size
-        Micrometres by axis letter.
+        Micrometres by axis letter, seconds for T.
     """
     import zarr
 
@@ -107,7 +112,7 @@ def create_zarr(path: Path, shape: Sequence[int], dtype: Any, axes: str, size: M
     described: list[dict[str, str]] = [{"name": a.lower(), "type": _KIND.get(a, "space")} for a in axes]
     for axis in described:
         if axis["name"].upper() in size:
-            axis["unit"] = "micrometer"
+            axis["unit"] = "second" if axis["name"] == "t" else "micrometer"
     scale = [float(size.get(a, 1.0)) for a in axes]
     dataset: Any = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
     group.attrs["multiscales"] = [{"version": "0.4", "axes": described, "datasets": [dataset]}]

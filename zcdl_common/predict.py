@@ -154,6 +154,7 @@ def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_ab
             array,
             axes,
             pixel_size=pixel_size,
+            frame_interval=info.frame_interval,
             format=run.config.output_format,
             labels=first.labels,
         )

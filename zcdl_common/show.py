@@ -66,7 +66,7 @@ def data(network: Network, found: Data) -> None:
             size = " x ".join(map(str, info.shape))
             rows.append(
                 {
-                    network.task.source_label: sample.source.path.name,
+                    network.task.source_label: _named(sample.source),
                     network.task.target_label: target,
                     "used for": role,
                     "size": size,
@@ -80,6 +80,12 @@ def data(network: Network, found: Data) -> None:
     if len(rows) > 12:
         line(f"... and {len(rows) - 12} more")
     line(split.note)
+
+
+def _named(source: Any) -> str:
+    """A file, and which frame of it."""
+    frame = getattr(source, "frame", None)
+    return source.path.name if frame is None else f"{source.path.name}, frame {frame}"
 
 
 def findings(report: Report) -> None:

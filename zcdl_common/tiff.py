@@ -17,7 +17,7 @@ import tifffile
 
 from zcdl_common.axes import obvious_colour
 from zcdl_common.errors import DataError
-from zcdl_common.formats import MICROMETRES, Source
+from zcdl_common.formats import MICROMETRES, SECONDS, Source
 from zcdl_common.mapped import Mapped
 from zcdl_common.task import Array
 
@@ -146,7 +146,7 @@ def _constant(lazy: Any) -> bool:
 
 
 def _metadata(tif: tifffile.TiffFile) -> tuple[tuple[str, ...], dict[str, float]]:
-    """Channel names, and micrometres by axis letter."""
+    """Channel names, and micrometres by axis letter, seconds for T."""
     if tif.is_ome and tif.ome_metadata:
         return ome_metadata(tif.ome_metadata)
     if tif.is_imagej and tif.imagej_metadata:
@@ -158,7 +158,7 @@ def _metadata(tif: tifffile.TiffFile) -> tuple[tuple[str, ...], dict[str, float]
 
 
 def ome_metadata(xml: str) -> tuple[tuple[str, ...], dict[str, float]]:
-    """Channel names and pixel size of the first image of an OME-XML."""
+    """Channel names, pixel size and frame interval (T) of the first image of an OME-XML."""
     pixels = ET.fromstring(xml).find(".//{*}Pixels")
     if pixels is None:
         return (), {}
@@ -168,6 +168,10 @@ def ome_metadata(xml: str) -> tuple[tuple[str, ...], dict[str, float]]:
         unit = MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"), 0)
         if value * unit > 0:
             size[axis] = value * unit
+    interval = float(pixels.get("TimeIncrement", 0))
+    interval *= SECONDS.get(pixels.get("TimeIncrementUnit", "s"), 0)
+    if interval > 0:
+        size["T"] = interval
     names = [channel.get("Name") or "" for channel in pixels.findall("{*}Channel")]
     return (tuple(names) if all(names) else ()), size
 
@@ -184,6 +188,9 @@ def _imagej(metadata: Mapping[str, Any], tags: Any) -> tuple[tuple[str, ...], di
                 size[axis] = scale * denominator / numerator
         if metadata.get("spacing"):
             size["Z"] = scale * abs(float(metadata["spacing"]))
+    interval = float(metadata.get("finterval") or 0) * SECONDS.get(str(metadata.get("tunit", "")).strip(), 0)
+    if interval > 0:
+        size["T"] = interval
     labels = metadata.get("Labels") or []
     alone = metadata.get("channels", 1) == metadata.get("images", 1) == len(labels)
     return (tuple(map(str, labels)) if alone and len(set(labels)) == len(labels) else ()), size

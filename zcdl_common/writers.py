@@ -55,6 +55,7 @@ def write_image(
     axes: str,
     *,
     pixel_size: Sequence[float] | None = None,
+    frame_interval: float | None = None,
     format: Format = "imagej",
     labels: bool = False,
 ) -> Path:
@@ -71,6 +72,8 @@ def write_image(
         A letter of T, Z, C, Y, X per axis of `array`, in its order.
     pixel_size
         (Z)YX in micrometres.
+    frame_interval
+        Seconds from one time frame to the next.
     format
         ``imagej`` gives way to ``ome-tiff`` above 4 GB.
     labels
@@ -86,7 +89,8 @@ def write_image(
     if format == "imagej" and array.nbytes > LARGE:
         format = "ome-tiff"
     pixels = _as_dtype(array, stored_dtype(array, format, labels))
-    with open_output(path, pixels.shape, pixels.dtype, axes, pixel_size=pixel_size, format=format) as output:
+    size: dict[str, Any] = {"pixel_size": pixel_size, "frame_interval": frame_interval}
+    with open_output(path, pixels.shape, pixels.dtype, axes, **size, format=format) as output:
         output[...] = pixels
     return output.path
 
@@ -127,6 +131,7 @@ def open_output(
     axes: str,
     *,
     pixel_size: Sequence[float] | None = None,
+    frame_interval: float | None = None,
     format: Format = "imagej",
 ) -> Iterator[Output]:
     """Yield a sliceable image that is written to `path` part by part, with flat memory.
@@ -143,6 +148,7 @@ def open_output(
     stored = "".join(axes[i] for i in order)
     sizes = tuple(shape[i] for i in order)
     size = dict(zip([a for a in "ZYX" if a in axes], pixel_size, strict=True)) if pixel_size else {}
+    size |= {"T": frame_interval} if frame_interval and "T" in axes else {}
     if format == "ome-zarr":
         from zcdl_common.ome_zarr import create_zarr
 
@@ -202,8 +208,10 @@ def _create_imagej(
     path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], axes: str, size: dict[str, float]
 ) -> int:
     metadata: dict[str, Any] = {"axes": axes}
-    if size:
+    if "X" in size:
         metadata["unit"] = "micron"
+    if "T" in size:
+        metadata |= {"finterval": size["T"], "tunit": "sec"}
     if "Z" in size:
         metadata["spacing"] = size["Z"]
     if "C" in axes:
@@ -216,7 +224,9 @@ def _create_ome(
     path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], axes: str, size: dict[str, float]
 ) -> int:
     metadata: dict[str, Any] = {"axes": axes}
-    for axis, value in size.items():
+    if "T" in size:
+        metadata |= {"TimeIncrement": size["T"], "TimeIncrementUnit": "s"}
+    for axis, value in ((a, n) for a, n in size.items() if a != "T"):
         metadata |= {f"PhysicalSize{axis}": value, f"PhysicalSize{axis}Unit": "µm"}
     large = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize > LARGE
     return _create(path, shape, dtype, ome=True, metadata=metadata, bigtiff=large)

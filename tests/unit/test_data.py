@@ -6,7 +6,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zcdl_common import datasets, networks, session
+from zcdl_common import datasets, networks, session, show
 from zcdl_common.data import by_group, open_data, strips
 from zcdl_common.errors import ConfigError, DataError
 from zcdl_common.measure import measure
@@ -89,6 +89,17 @@ def test_frames_of_a_movie_are_one_group_and_find_their_masks(make, tmp_path):
         m, t = int(sample.group[-1]), int(sample.name[-3:])
         mask = make.blobs((32, 40), 10 * m + t)[1]
         assert np.array_equal(UNET.task.read_target(sample, facts), mask > 0)
+
+
+def test_frames_of_one_movie_are_called_frames_and_numbered(make, tmp_path, capsys):
+    frames = np.stack([make.blobs((64, 64), t)[0] for t in range(5)])
+    make.write(tmp_path / "images" / "movie.tif", frames, "TYX")
+    network = networks.get("noise2void")
+    data = open_data(network.Config(source=str(tmp_path / "images")), network)
+    assert "The 5 frames were divided" in data.split.note
+    show.data(network, data)
+    shown = capsys.readouterr().out
+    assert all(shown.count(f"movie.tif, frame {t}") == 1 for t in range(5))
 
 
 def test_masks_drawn_as_imagej_regions_train_like_mask_images(make, tmp_path):

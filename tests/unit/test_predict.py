@@ -5,6 +5,7 @@ import tifffile
 from zcdl_common.errors import DataError
 from zcdl_common.images import ImageRef, find_images
 from zcdl_common.predict import check, maps, predict, predict_folder
+from zcdl_common.writers import write_image
 
 
 def read(path):
@@ -51,11 +52,12 @@ def test_files_keep_name_size_and_pixel_size(finished, model, large, tmp_path):
 
 def test_a_movie_keeps_its_frames(finished, model, make, tmp_path):
     frames = np.stack([make.blobs((40, 36), t)[0] for t in range(4)])
-    make.write(tmp_path / "new" / "movie.tif", frames, "TYX")
+    write_image(tmp_path / "new" / "movie.tif", frames, "TYX", frame_interval=30.0)
     (written,) = predict_folder(finished, model, str(tmp_path / "new"), tmp_path / "out")
     assert [p.name for p in written.outputs] == ["movie.tif"]
     with tifffile.TiffFile(written.outputs[0]) as file:
         assert file.series[0].axes == "TYX" and file.series[0].shape == (4, 40, 36)
+        assert file.imagej_metadata["finterval"] == 30
         found = file.asarray()
     for frame, mask in zip(frames, found, strict=True):
         assert np.array_equal(predict(finished, model, frame[..., None]).main * 255, mask)

@@ -66,6 +66,22 @@ def test_imagej_hyperstack_as_fiji_reads_it(tmp_path):
         np.testing.assert_array_equal(tif.asarray(), array.transpose(0, 1, 4, 2, 3))
 
 
+@pytest.mark.parametrize("format", ["imagej", "ome-tiff", "ome-zarr"])
+def test_the_frame_interval_of_a_movie_is_kept(tmp_path, format):
+    movie = np.zeros((3, 16, 18), "uint16")
+    path = write_image(tmp_path / "a", movie, "TYX", frame_interval=12.5, format=format)
+    info = ImageRef((path,)).info()
+    assert info.frame_interval == pytest.approx(12.5) and info.pixel_size is None
+    (still,) = find_images(str(write_image(tmp_path / "b", movie[0], "YX", format=format)), "source")
+    assert still.info().frame_interval is None
+
+
+def test_a_frame_interval_in_minutes_is_read_in_seconds(tmp_path):
+    metadata = {"axes": "TYX", "finterval": 2.0, "tunit": "min"}
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 9, 9), "uint8"), imagej=True, metadata=metadata)
+    assert ImageRef((tmp_path / "a.tif",)).info().frame_interval == 120
+
+
 def test_ome_zarr_follows_version_0_4(tmp_path):
     path = write_image(
         tmp_path / "a",
