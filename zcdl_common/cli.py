@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zcdl_common import networks
 from zcdl_common.config import read_params
-from zcdl_common.errors import ConfigError, UserError
+from zcdl_common.errors import ConfigError, UserError, as_options
 
 if TYPE_CHECKING:
     from zcdl_common.run import Run
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    args = _parser().parse_args(argv)
+    args, rest = _parser().parse_known_args(argv)
     try:
+        _refuse(args, rest)
         return int(args.command(args) or 0)
     except BrokenPipeError:  # `zcdl list | head`
         return 0
     except UserError as error:
-        print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+        print(f"\n{type(error).__name__}: {as_options(str(error))}", file=sys.stderr)
         return 1
 
 
@@ -65,12 +67,30 @@ def _parser() -> argparse.ArgumentParser:
     compare = add("compare", _compare, "score predictions made anywhere against truth")
     compare.add_argument("predictions")
     compare.add_argument("truth")
-    compare.add_argument("--task", default="segment", help="what the masks are for (segment)")
+    known = ", ".join(networks.tasks())
+    compare.add_argument(
+        "--task",
+        default="",
+        help=f"what the masks are for: {known}, or the name of a network; where nothing is said, that of the "
+        "run whose predictions they are, else segment",
+    )
     compare.add_argument("--axes", default="", help="order of the axes where files do not say, e.g. ZYX")
     lab = add("lab", _lab, "open JupyterLab on a working copy of the notebooks")
     lab.add_argument("--folder", type=Path, default=Path("zcdl_notebooks"))
     lab.add_argument("--no-open", action="store_true", help="copy the notebooks only")
     return parser
+
+
+def _refuse(args: argparse.Namespace, rest: list[str]) -> None:
+    """End where there are words that no command knows; parameters among them only lack their --set."""
+    if not rest:
+        return
+    pairs = [word for word in rest if "=" in word and not word.startswith("-")]
+    if "set" in args and pairs == rest:
+        hint = f" Did you mean --set {' '.join(pairs)}?"
+    else:
+        hint = " zcdl COMMAND --help shows what can be said."
+    raise ConfigError(f"Not understood: {' '.join(rest)}.{hint}")
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -115,9 +135,11 @@ def _list(args: argparse.Namespace) -> None:
     print("networks")
     for network in networks.NETWORKS.values():
         print(f"  {network.name:<12} {network.summary}")
+    rows = datasets.table()
+    wide = max(len(row["networks"]) for row in rows)
     print("\nexample data sets (zcdl data NAME)")
-    for row in datasets.table():
-        print(f"  {row['name']:<28} {row['kind']:<10} {row['networks']:<20} {row['title']}")
+    for row in rows:
+        print(f"  {row['name']:<28} {row['kind']:<10} {row['networks']:<{wide}} {row['title']}")
 
 
 def _data(args: argparse.Namespace) -> None:
@@ -148,7 +170,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     run = _finished(args)
     written = session.apply(run, args.folder)
-    show.predicted(run, written)
+    show.predicted(run, [replace(w, problem=as_options(w.problem)) for w in written])
     return int(any(w.problem for w in written))
 
 
@@ -175,8 +197,9 @@ def _finished(args: argparse.Namespace) -> Run:
 
 def _compare(args: argparse.Namespace) -> None:
     from zcdl_common import display
-    from zcdl_common.compare import compare
+    from zcdl_common.compare import compare, network_for
 
+    print(f"scored as {network_for(args.task, args.predictions).task.name}")
     rows = compare(args.predictions, args.truth, args.task, args.axes)
     display.table([{k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()} for row in rows])
 

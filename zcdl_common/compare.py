@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from zcdl_common import networks
 from zcdl_common.errors import ConfigError, DataError
@@ -14,7 +16,7 @@ from zcdl_common.network import Network
 from zcdl_common.task import Facts, Prediction, Sample, Task, resolve
 
 
-def compare(predictions: str, truth: str, task: str = "segment", axes: str = "") -> list[dict[str, Any]]:
+def compare(predictions: str, truth: str, task: str = "", axes: str = "") -> list[dict[str, Any]]:
     """A row an image with its scores, and a last row with the means.
 
     Parameters
@@ -22,7 +24,7 @@ def compare(predictions: str, truth: str, task: str = "segment", axes: str = "")
     predictions, truth
         Folders of masks with the same file names.
     task
-        What the masks are for: the name of a `Task`.
+        What the masks are for: the name of a `Task` or of a network; empty: see `network_for`.
     axes
         Order of the axes where the files do not say, for example ZYX.
 
@@ -31,7 +33,8 @@ def compare(predictions: str, truth: str, task: str = "segment", axes: str = "")
     ConfigError, DataError
         There is no such task, or no prediction has a truth.
     """
-    kind = _network(task).task
+    network = network_for(task, predictions)
+    kind = network.task
     images = find_images(predictions, "predictions", axes=axes)
     annotate = resolve(kind.annotations)
     pairing, truths = annotate(images, truth, "truth", {})
@@ -44,7 +47,7 @@ def compare(predictions: str, truth: str, task: str = "segment", axes: str = "")
     masks = annotate(paired, predictions, "predictions", {})[1]
     found = [Sample(i.name, i.group, i, mask) for i, mask in zip(paired, masks, strict=True)]
     true = [Sample(i.name, i.group, i, mask) for i, mask in zip(paired, truths, strict=True)]
-    config = _network(task).Config()
+    config = network.Config()
     ndim = len(images[0].info().shape)
     facts = Facts(ndim, ("image",), (), "uint8", **resolve(kind.facts)(true, config))
     theirs = _own_classes(kind, found, facts, config)
@@ -79,9 +82,38 @@ def _own_classes(kind: Task, found: list[Sample], facts: Facts, config: Any) -> 
         return own
 
 
-def _network(task: str) -> Network:
-    fitting = [network for network in networks.NETWORKS.values() if network.task.name == task]
+def network_for(task: str, predictions: str) -> Network:
+    """A network of the task that was named.
+
+    Parameters
+    ----------
+    task
+        Name of a `Task` or of a network; empty: that of the run that `predictions` lie in, else segment.
+    predictions
+        Their folder.
+
+    Raises
+    ------
+    ConfigError
+        There is no such task.
+    """
+    name = task or _network_of_run(predictions) or "segment"
+    if name in networks.NETWORKS:
+        return networks.NETWORKS[name]
+    fitting = [network for network in networks.NETWORKS.values() if network.task.name == name]
     if not fitting:
-        known = sorted({network.task.name for network in networks.NETWORKS.values()})
-        raise ConfigError(f"There is no task '{task}'. There are: {', '.join(known)}.")
+        known = ", ".join(networks.tasks())
+        raise ConfigError(f"There is no task '{task}'. There are: {known}; or name a network.")
     return fitting[0]
+
+
+def _network_of_run(predictions: str) -> str:
+    """Name of the network whose run folder holds these predictions, else the empty text."""
+    path = Path(predictions).expanduser().absolute()
+    folders = [folder.parent for folder in (path, *path.parents) if folder.name == "predictions"]
+    for config in (folder / "config.yaml" for folder in folders):
+        if config.is_file():
+            read = yaml.safe_load(config.read_text(encoding="utf-8"))
+            name = str(read.get("network", "")) if isinstance(read, dict) else ""
+            return name if name in networks.NETWORKS else ""
+    return ""

@@ -1,5 +1,7 @@
 """Errors that a user can act on."""
 
+import re
+
 
 class UserError(Exception):
     """What was found, why it cannot work, and what to do instead.
@@ -26,3 +28,16 @@ class RunError(UserError):
 
 class ExportError(UserError):
     """A package would not open elsewhere."""
+
+
+def as_options(text: str) -> str:
+    """Advice to set parameters, as it is typed on the command line: ``--set axes=TYX``."""
+    text = re.sub(r"\bset (\w+) = ([^\s,;]+?)(?=[.,;)]?(\s(?![\dx])|$))", r"add --set \1=\2", text)
+    asked = re.search(r"Set the parameter (\w+) to:(\n  - .*)+", text)
+    if not asked:
+        return text
+    lines = asked.group().split("\n  - ")
+    listed = "\n  - ".join(
+        ["Add to the command one of:", *(f"--set {asked[1]}={line}" for line in lines[1:])]
+    )
+    return text.replace(asked.group(), listed)

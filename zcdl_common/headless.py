@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zcdl_common import places
+from zcdl_common.errors import as_options
 from zcdl_common.network import Network
 from zcdl_common.resources import resource
 
@@ -54,7 +55,10 @@ def execute(network: Network, params: dict[str, Any]) -> int:
         )
         return 1
     except PapermillExecutionError as error:
-        print(f"\n{error.ename}: {error.evalue}\n\nThe notebook stopped there: {executed}", file=sys.stderr)
+        print(
+            f"\n{error.ename}: {as_options(error.evalue)}\n\nThe notebook stopped there: {executed}",
+            file=sys.stderr,
+        )
         return 1
     run = results / str(params["name"])
     print(f"\nnotebook:    {executed}")

@@ -1,9 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 
-from zcdl_common import cli, headless, networks
-from zcdl_common.errors import ConfigError
+from zcdl_common import cli, datasets, headless, networks
+from zcdl_common.errors import ConfigError, as_options
 from zcdl_common.networks.unet import UNetConfig
 
 
@@ -42,6 +43,34 @@ def test_values_are_what_the_parameter_needs(text, name, value):
 def test_a_pair_without_equals_sign_is_explained():
     with pytest.raises(ConfigError, match=r"'epochs' is no parameter.*--set epochs=50"):
         cli.settings(["epochs"])
+
+
+def test_a_forgotten_set_is_proposed(capsys):
+    assert cli.main(["run", "stardist", "epochs=3", "name=a"]) == 1
+    assert "Did you mean --set epochs=3 name=a?" in capsys.readouterr().err
+    assert cli.main(["run", "stardist", "--epochs", "3"]) == 1
+    shown = capsys.readouterr().err
+    assert "Not understood: --epochs 3" in shown and "Did you mean" not in shown
+
+
+def test_advice_is_what_can_be_typed_here(tmp_path, capsys):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        np.save(tmp_path / kind / "a.npy", np.zeros((5, 40, 40), "uint8"))
+    assert cli.main(["check", str(tmp_path / "images"), str(tmp_path / "masks")]) == 1
+    shown = capsys.readouterr().err
+    assert "\n  - --set axes=TYX: " in shown and "parameter axes" not in shown
+    said = "If its planes are separate images, set axes = TYX."
+    assert as_options(said) == "If its planes are separate images, add --set axes=TYX."
+    assert as_options("set output = mask, or draw") == "add --set output=mask, or draw"
+    assert as_options("set pixel_size = 0.5, 0.1") == "set pixel_size = 0.5, 0.1", "half of it is wrong"
+
+
+def test_columns_of_the_list_stand_below_each_other(capsys):
+    cli.main(["list"])
+    lines = capsys.readouterr().out.split("example data sets")[1].splitlines()[1:]
+    titles = [row["title"] for row in datasets.table()]
+    assert len({line.index(title) for line, title in zip(lines, titles, strict=True)}) == 1
 
 
 def test_list_names_networks_and_data_sets(capsys):

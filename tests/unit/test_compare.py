@@ -3,6 +3,7 @@ import pytest
 import tifffile
 from sklearn.metrics import jaccard_score
 
+from zcdl_common import networks
 from zcdl_common.compare import compare
 from zcdl_common.errors import ConfigError, DataError
 
@@ -65,6 +66,20 @@ def test_regions_drawn_in_fiji_are_truth_too(tmp_path, truth, found):
         compare(predictions, write_masks(tmp_path / "b", truth)),
     )
     assert drawn[-1]["iou"] == pytest.approx(painted[-1]["iou"])
+
+
+def test_predictions_of_a_run_are_scored_by_its_task(tmp_path):
+    labels = np.zeros((40, 40), np.uint16)
+    labels[2:10, 2:20], labels[10:20, 2:20] = 1, 2
+    truth = write_masks(tmp_path / "truth", [labels])
+    run = tmp_path / "run"
+    (run / "predictions").mkdir(parents=True)
+    found = write_masks(run / "predictions" / "test", [labels])
+    assert "iou" in compare(found, truth)[-1], "no run is known yet"
+    networks.get("stardist").Config().write(run / "config.yaml")
+    assert "ap50" in compare(found, truth)[-1]
+    assert "iou" in compare(found, truth, "unet")[-1]
+    assert "ap50" in compare(truth, truth, "stardist")[-1]
 
 
 def test_what_cannot_be_compared_is_said(tmp_path, truth, found):

@@ -14,6 +14,11 @@ from zcdl_common.networks.unet import UNET
 NETWORKS: dict[str, Network] = {network.name: network for network in (UNET, CARE, NOISE2VOID, STARDIST)}
 
 
+def tasks() -> list[str]:
+    """Names of the tasks that there is a network for."""
+    return sorted({network.task.name for network in NETWORKS.values()})
+
+
 def get(name: str) -> Network:
     """The network called `name`.
 
