@@ -207,6 +207,7 @@ def trained(run: Run) -> None:
 def judged(run: Run, summary: dict[str, Any]) -> None:
     """Scores, verdict, pictures and advice."""
     from zcdl_common import plots
+    from zcdl_common.plots.labels import NO_MERIT
 
     kind = {"better": "good", "worse": "error"}.get(summary["verdict"], "warning")
     message(summary["sentence"], kind)
@@ -216,7 +217,8 @@ def judged(run: Run, summary: dict[str, Any]) -> None:
     for name, methods in summary["metrics"].items():
         if len(run.facts.classes) == 2 and name.endswith(f"_{run.facts.classes[1]}"):
             continue  # with one class of structure its scores are the means
-        scored = {titles[m]: _interval(methods[m]) if methods.get(m) else "" for m in known}
+        form = ".4g" if name in NO_MERIT else ".3f"
+        scored = {titles[m]: _interval(methods[m], form) if methods.get(m) else "" for m in known}
         rows.append({"score": plots.metric_label(name), **scored})
     table(rows)
     for name in FIGURES:
@@ -228,11 +230,11 @@ def judged(run: Run, summary: dict[str, Any]) -> None:
         message("What next?\n" + "\n".join(f"- {step}" for step in summary["next"]))
 
 
-def _interval(record: dict[str, Any]) -> str:
+def _interval(record: dict[str, Any], form: str) -> str:
     if record["mean"] is None:
         return ""
     ci = record.get("ci95")
-    return f"{record['mean']:.3f}" + (f" ({ci[0]:.3f} to {ci[1]:.3f})" if ci else "")
+    return f"{record['mean']:{form}}" + (f" ({ci[0]:{form}} to {ci[1]:{form}})" if ci else "")
 
 
 def predicted(run: Run, written: Sequence[Written]) -> None:

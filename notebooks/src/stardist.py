@@ -112,6 +112,8 @@ nb.judge()
 # ## 7 Use on new images
 #
 # {{include: _shared/use.md}} New images should have the same pixel size as the training images. If too few objects come out, lower the *probability threshold*; if too many, raise it.
+#
+# Each image becomes a label image and two companions; of a movie, the label images are one file. **`_objects.csv`** is a table with a row an object: its number in the label image (`label`), its centre (`y_px`, `x_px`), its size (`area_px`, in 3D `volume_px`), the box around it, the mean, least and largest intensity inside, and how sure the network was (`score`); columns ending in `_um` are in micrometres, where the pixel size is known. **`_RoiSet.zip`** (2D images) holds the outlines: drop it on Fiji after the image, and the ROI Manager opens. **`_trackmate.csv`** (movies, in place of the outlines) holds one spot an object, with `x`, `y`, `z`, `frame`, `radius` and `quality`: open it in Fiji with TrackMate's CSV importer to follow objects through time.
 
 # %% Choose model and images
 nb.use()

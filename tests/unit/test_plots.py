@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -333,10 +334,30 @@ def test_scores_that_are_better_low_say_so():
 
 @pytest.mark.parametrize(("metric", "first"), [("iou", "bad"), ("nrmse", "good")])
 def test_the_worst_gallery_begins_with_the_worst(metric, first):
-    rows = [example(0.9, name="good"), example(0.1, name="bad"), example(0.5, name="middle")]
-    shown = plots.worst(rows, metric=metric, most=2)
-    names = [t for t in texts(shown) if t in ("good", "bad", "middle")]
-    assert names == [first, "middle"]
+    scores = {"good": 0.9, "bad": 0.1, "fair": 0.8, "poor": 0.2}
+    rows = [example(score, name=name) for name, score in scores.items()]
+    names = [t for t in texts(plots.worst(rows, metric=metric)) if t in scores]
+    assert names == [first, {"bad": "poor", "good": "fair"}[first]], "and none that is better than the mean"
+
+
+def test_the_worst_gallery_shows_one_of_images_that_score_alike():
+    rows = [example(1.0, name=name) for name in ("one", "two", "three")]
+    assert sum(text in ("one", "two", "three") for text in texts(plots.worst(rows))) == 1
+
+
+def test_names_longer_than_their_row_is_high_lie_level():
+    flat = example(name="nuclei_2d_test")
+    strip = replace(flat, **{k: getattr(flat, k)[:8] for k in ("source", "network", "truth", "classical")})
+    angles = [plots.examples([e]).axes[0].yaxis.label.get_rotation() for e in (example(), strip)]
+    assert angles == [90, 0]
+
+
+def test_an_interval_is_promised_only_where_one_is_drawn():
+    few = {"iou": {"network": {"mean": 0.8, "ci95": None}, "classical": None}}
+    title = " ".join(texts(plots.scores(METRICS, {"primary": "iou", "metrics": few})))
+    assert "too few images for an interval" in title and "95 %" not in title
+    many = {"iou": {"network": {"mean": 0.8, "ci95": [0.7, 0.9]}}}
+    assert "95 % interval" in " ".join(texts(plots.scores(METRICS, {"primary": "iou", "metrics": many})))
 
 
 def test_examples_name_the_classical_method_and_the_scores():

@@ -328,6 +328,27 @@ def test_numbers_in_brackets_point_at_the_right_citation(finished):
     assert f"ZeroCostDL4Mic [{cited.index('10.1038/s41467-021-22518-0') + 1}]" in methods(record)[0]
 
 
+def test_predictions_are_counted_by_image_with_what_belongs_to_each(finished):
+    names = [
+        "a.tif",
+        "a_RoiSet.zip",
+        "a_objects.csv",
+        "cell_2.ome.tif",
+        "big.ome.zarr/0/0",
+        "big.ome.zarr/0/1",
+    ]
+    record = replace(read_record(finished), predictions=tuple(f"predictions/new/{name}" for name in names))
+    listed = [item for block in contents(record) if isinstance(block, Listing) for item in block.items]
+    assert "a.tif, a_RoiSet.zip, a_objects.csv" in listed and "big.ome.zarr" in listed
+    said = [block.text for block in contents(record) if isinstance(block, Text)]
+    assert any(text.startswith("3 images in predictions/new, ") for text in said)
+
+
+def test_counts_are_written_without_decimals():
+    written = [words.count(value) for value in (27.0, 27.25, 143.9, 100.0, 1593.8, 0.0)]
+    assert written == ["27", "27.2", "144", "100", "1594", "0"]
+
+
 def test_definitions_in_the_methods_are_whole_sentences(finished):
     record = replace(
         read_record(finished),

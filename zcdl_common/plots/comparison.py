@@ -39,10 +39,11 @@ def scores(table: Any, summary: Mapping[str, Any] | None = None, metrics: tuple[
     for axes, key in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
         _paired_dots(axes, data, key, summary.get("metrics", {}).get(key, {}))
     count = len(data[shown[0]])
-    means = "every line is an image" if count > 1 else "one image"
-    style.headline(
-        figure, f"{count} test image{'s' * (count != 1)}: {means}, bars are mean and 95 % interval"
-    )
+    lines = "every line is an image" if count > 1 else "one image"
+    means = summary.get("metrics", {})
+    known = any((method or {}).get("ci95") for key in shown for method in (means.get(key) or {}).values())
+    bars = "bars are mean and 95 % interval" if known else "bars are means (too few images for an interval)"
+    style.headline(figure, f"{count} test image{'s' * (count != 1)}: {lines}, {bars}")
     return figure
 
 

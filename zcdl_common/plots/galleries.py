@@ -164,7 +164,7 @@ def examples(
             notes.append(_draw_or_blank(panels["errors"], draw_error, row.truth, row.network, pixel_size))
     for axes, title in zip(grid[0], titles.values(), strict=True):
         name_panel(axes, title, bold=True)
-    _name_rows(grid, [style.shorten(row.name, 26) for row in rows])
+    _name_rows(grid, [style.shorten(row.name, 26) for row in rows], heights)
     if "errors" in titles and draw_error is draw_errors:
         _error_legend(figure, rows)
     style.note_above(figure, notes)
@@ -180,7 +180,9 @@ def worst(
     pixel_size: PixelSize = None,
     most: int = 6,
 ) -> Figure:
-    """The images with the lowest scores, each with its truth and its errors, the worst first.
+    """The images that score worse than the mean, each with its truth and its errors, the worst first.
+
+    Where all score alike, one is shown.
 
     Parameters
     ----------
@@ -195,7 +197,11 @@ def worst(
     scored = [
         row for row in rows if row.score is not None and row.truth is not None and np.isfinite(row.score)
     ]
-    scored = sorted(scored, key=lambda row: sign * (row.score or 0.0))[:most]
+    scored = sorted(scored, key=lambda row: sign * (row.score or 0.0))
+    mean = sum(sign * (row.score or 0.0) for row in scored) / max(1, len(scored))
+    # rounding must not make one of equal images worse than their mean
+    below = [row for row in scored if sign * (row.score or 0.0) < mean - 1e-9 * abs(mean)]
+    scored = (below or scored[:1])[:most]
     if not scored:
         return style.say_nothing_to_show(style.new_figure(6, 2), "There is no scored test image to show.")
     across = min(3, len(scored))
@@ -241,9 +247,13 @@ def _grid(widths: Sequence[float], heights: Sequence[float]) -> tuple[Figure, An
     return figure, figure.subplots(len(heights), len(widths), squeeze=False, **ratios)
 
 
-def _name_rows(grid: Any, names: Sequence[str]) -> None:
-    for axes, name in zip(grid[:, 0], names, strict=True):
-        axes.set_ylabel(style.literal(name), fontsize=style.LABEL, color=style.INK)
+def _name_rows(grid: Any, names: Sequence[str], heights: Sequence[float] = ()) -> None:
+    """Upright beside each row, or level where it is longer than the row is high (in inches)."""
+    room = heights or [np.inf] * len(names)
+    for axes, name, height in zip(grid[:, 0], names, room, strict=True):
+        fits = len(name) * 0.65 * style.LABEL / 72 <= height
+        level: Any = {} if fits else {"rotation": 0, "ha": "right", "va": "center"}
+        axes.set_ylabel(style.literal(name), fontsize=style.LABEL, color=style.INK, **level)
 
 
 def _error_legend(figure: Figure, rows: Sequence[Example]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zcdl_common.plots.comparison import METHODS
-from zcdl_common.plots.labels import LESS_IS_BETTER, better, metric_label
+from zcdl_common.plots.labels import LESS_IS_BETTER, NO_MERIT, better, metric_label
 from zcdl_common.report import words
 from zcdl_common.report.blocks import MOST_ROWS, Block, Heading, Listing, Note, Table, Text
 from zcdl_common.report.pictures import from_figure, from_file
@@ -51,9 +51,10 @@ def _means(record: Record) -> list[Block]:
         (
             metric_label(key) + (" (decides)" if key == primary else ""),
             better(key),
-            *(words.with_interval((metrics[key] or {}).get(who)) for who in shown),
+            *(words.with_interval((metrics[key] or {}).get(who), write) for who in shown),
         )
         for key in keys
+        for write in [words.count if key in NO_MERIT else words.number]
     )
     caption = f"Means over {words.many(record.n_tested, f'test {record.tested_unit}')}"
     if any("(" in cell for row in rows for cell in row[2:]):

@@ -23,13 +23,15 @@ def _predictions(record: Record) -> list[Block]:
     if not record.predictions:
         text = "The network has not been used on new images yet. Run section 7 (Use on new images)."
         return [*blocks, Note(text, "todo", "Still missing")]
-    count = len(record.predictions)
-    folders = sorted({str(PurePosixPath(name).parent) for name in record.predictions})
+    images = record.predicted
+    folders = sorted({str(PurePosixPath(name).parent) for name in images})
     where = words.enumerate_words(folders[:3]) + (" and others" if len(folders) > 3 else "")
-    blocks.append(Text(f"{words.many(count, 'file')} in {where}."))
-    blocks.append(Listing(tuple(PurePosixPath(name).name for name in record.predictions[:MOST_FILES])))
-    more = f"{count - MOST_FILES} more are in the folder."
-    return blocks + ([Text(more, small=True)] if count > MOST_FILES else [])
+    blocks.append(
+        Text(f"{words.many(len(images), 'image')} in {where}, each with the files that belong to it:")
+    )
+    blocks.append(Listing(tuple(", ".join(files) for files in list(images.values())[:MOST_FILES])))
+    more = f"{len(images) - MOST_FILES} more are in the folder."
+    return blocks + ([Text(more, small=True)] if len(images) > MOST_FILES else [])
 
 
 def _export(record: Record) -> list[Block]:

@@ -81,7 +81,7 @@ def _done(record: Record) -> list[Block]:
         "settings": _chosen(record),
         "training": _trained(record),
         "judged": _judged(record),
-        "used": words.many(len(record.predictions), "file") + " in predictions" if record.predictions else "",
+        "used": words.many(len(record.predicted), "image") + " predicted" if record.predicted else "",
         "exported": ", ".join(name.removeprefix("export/") for name in record.exports),
     }
     rows = tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ import yaml
 from zcdl_common.config import read_params
 from zcdl_common.errors import RunError, UserError
 from zcdl_common.network import Network
+
+_COMPANION = re.compile("_(objects|RoiSet|trackmate|labels|probability|uncertainty)$")
+"""What the names of files that belong to a prediction end in."""
 
 Rows = list[dict[str, str]]
 
@@ -66,6 +70,16 @@ class Record:
             row.get("file") for row in self.role("test")
         }
         return self.unit if shared else "image"
+
+    @property
+    def predicted(self) -> dict[str, list[str]]:
+        """Images that were predicted, each with the names of its files; an OME-Zarr folder is one file."""
+        images: dict[str, list[str]] = {}
+        for name in dict.fromkeys(re.sub(r"(\.zarr)/.*", r"\1", name) for name in self.predictions):
+            folder, _, file = name.rpartition("/")
+            stem = _COMPANION.sub("", re.sub(r"(\.ome)?\.\w+$", "", file))
+            images.setdefault(f"{folder}/{stem}", []).append(file)
+        return images
 
     def role(self, role: str) -> Rows:
         """Rows of data.csv with one role."""

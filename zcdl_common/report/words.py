@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -19,12 +19,18 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
 
 
-def with_interval(stats: Any) -> str:
+def count(value: Any) -> str:
+    """A number or size as people count: 27, not 27.0."""
+    text = number(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def with_interval(stats: Any, write: Callable[[Any], str] = number) -> str:
     """``0.942 (0.921–0.957)`` from ``{"mean", "ci95"}``; a dash where there is nothing."""
     if not isinstance(stats, Mapping) or stats.get("mean") is None:
         return "–"
     low_high = stats.get("ci95")
-    return number(stats["mean"]) + (f" ({'–'.join(map(number, low_high))})" if low_high else "")
+    return write(stats["mean"]) + (f" ({'–'.join(map(write, low_high))})" if low_high else "")
 
 
 def size(values: Iterable[Any]) -> str:
