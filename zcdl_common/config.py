@@ -92,13 +92,14 @@ class Config(BaseModel):
     augment: bool = setting(True, section="augmentation", label="augmentation")
     """Show the network flipped, turned and otherwise changed copies of the patches."""
     early_stop_epochs: int | None = setting(
-        None, section="training", label="stop after epochs without progress", more=True, use=True, ge=1
+        None, section="training", label="early stop (epochs)", more=True, use=True, ge=1
     )
     """Training ends when the validation score has not improved for so many epochs; empty: it does not."""
     seed: int = setting(0, section="training", label="seed", more=True, ge=0, le=2**31 - 1)
     """Random numbers start here; the same seed repeats a run."""
     start_from: FolderText = setting("", section="weights", label="start from")
-    """Weights to begin with: a run folder or a zoo package (file, URL or nickname); empty: from scratch."""
+    """Weights to begin with: a run folder, a zoo package (file, URL or nickname) or a model folder of csbdeep,
+    n2v or stardist; empty: from scratch."""
     freeze: Literal["nothing", "encoder", "all but the last layer"] = setting(
         "nothing", section="weights", label="keep unchanged", more=True
     )

@@ -22,8 +22,15 @@ def say() -> Callable[[str], None]:
         return lambda text: print(text, flush=True)
     from IPython.display import display
 
-    line = display(_box("...", "note"), display_id=True)
-    return lambda text: line.update(_box(text, "note"))
+    shown: list[Any] = []
+
+    def tell(text: str) -> None:
+        if shown:
+            shown[0].update(_box(text, "note"))
+        else:  # not before there is something to say
+            shown.append(display(_box(text, "note"), display_id=True))
+
+    return tell
 
 
 def _box(text: str, kind: str) -> Any:
