@@ -20,11 +20,13 @@
 
 # %% Install
 import importlib.util
+
 if importlib.util.find_spec("zcdl_common") is None:
     {{install}}
 
 # %% Start
 from zcdl_common.notebook import Notebook
+
 nb = Notebook("noise2void")
 
 # %% [markdown]
@@ -103,7 +105,7 @@ nb.train()
 #
 # Beside the network stands the best **classical filter**, tuned in the same spirit: without a truth, by predicting hidden pixels. If it does as well, use that: it is faster and easier to explain.
 #
-# **Without clean images** nobody can say how near the result is to the truth. What can be looked at is what was *removed* (input minus result): it should look like noise. Outlines of your structures in it mean that they were damaged. The numbers say the same: its mean, its likeness to the image and the likeness of its neighbouring pixels should be near 0. A method that removes too little passes this test too, so look at the result itself. Where no test images were kept apart, the images that were learned from are looked at, and the text says so.
+# **Without clean images** nobody can say how near the result is to the truth. What can be looked at is what was *removed* (input minus result): it should look like noise. Outlines of your structures in it mean that they were damaged. The numbers say the same: its mean, its likeness to the image (also looked at smoothed, for single pixels hide much) and the likeness of its neighbouring pixels should be near 0. A method that removes too little passes this test too, so look at the result itself. Where no test images were kept apart, the images that were learned from are looked at, and the text says so.
 #
 # **With clean images**, PSNR (in dB) says how small the squared error is: 3 dB more is half the error; SSIM compares local structure, 1 is equal. The brackets hold 95 % intervals; with fewer than six independent test images there are none, and the honest answer is "too few to tell".
 

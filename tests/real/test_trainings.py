@@ -78,7 +78,7 @@ def test_half_a_minute_of_unet_finds_real_nuclei(real_data, tmp_path):
 
 
 METHODS = ("network", "classical")
-RESIDUAL = ("residual_white", "residual_structure", "residual_correlation")
+RESIDUAL = ("residual_white", "residual_structure", "residual_correlation", "residual_coarse")
 
 
 def beats(summary, *metrics, rivals=("classical",)):

@@ -364,7 +364,8 @@ def test_without_a_truth_there_is_no_verdict_but_a_look_at_what_was_removed(with
     run, _, summary = without_truth
     assert summary["verdict"] is None and summary["primary"] is None and summary["learned_from"]
     assert "nobody can say how near" in summary["sentence"] and "learned from" in summary["sentence"]
-    keys = {"residual_mean", "residual_correlation", "residual_white", "residual_structure"}
+    names = ("mean", "correlation", "white", "structure", "coarse")
+    keys = {f"residual_{name}" for name in names}
     assert set(summary["metrics"]) == keys
     assert all(
         summary["metrics"][k][who]["mean"] is not None for k in keys for who in ("network", "classical")

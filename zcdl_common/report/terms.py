@@ -44,12 +44,18 @@ DEFINITIONS = {
         "where the brightness was changed."
     ),
     "residual_structure": (
-        "correlation of what was removed with the denoised image, without its sign. Not 0 where structure "
-        "was removed along with the noise."
+        "covariance of what was removed with the denoised image, both smoothed by 1, 2 or 4 pixels, "
+        "whichever shows most, beyond what noise alone would have; 1 is structure as strong as the noise "
+        "that the smoothing leaves. Not 0 where structure was removed along with the noise."
     ),
     "residual_correlation": (
         "largest positive correlation of what was removed with itself, moved by up to 5 pixels (2 in "
         "volumes). Not 0 where structure was removed, or where neighbours share the noise itself."
+    ),
+    "residual_coarse": (
+        "variance of what was removed after smoothing by 1, 2 or 4 pixels, in parts of what white noise "
+        "would keep. Above 1.5 where many neighbours are alike, each pair ever so little; below 1 after most "
+        "denoisers, which take the finest noise first."
     ),
     "residual_white": (
         "share of these displacements at which the correlation is no larger than that of white noise would "
