@@ -193,6 +193,11 @@ class Network:
     """One sentence: what it cannot do."""
 
     @property
+    def short_title(self) -> str:
+        """The method alone: "CARE"."""
+        return self.title.split(":")[0]
+
+    @property
     def citation(self) -> str:
         """Publications of the method, as they are cited."""
         return " ".join(citations.cite(doi) for doi in self.cite)

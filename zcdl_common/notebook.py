@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zcdl_common import display, networks, places, session, show
+from zcdl_common import display, networks, places, session, show, weights
 from zcdl_common.config import Config, read_params
 from zcdl_common.data import Data, open_data
 from zcdl_common.errors import DataError, RunError
@@ -108,6 +108,8 @@ class Notebook:
     def starting_weights(self) -> None:
         """Choose weights to begin with; models that are at hand are judged on the validation images."""
         self._form("weights")
+        if self.config.start_from:
+            weights.check(self.config)
         if self.network.ready_made:
             show.ready_made(session.judge_ready_made(self.prepared, display.say()))
 

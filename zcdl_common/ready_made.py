@@ -72,7 +72,14 @@ def judge(
 
     At hand are the model that ``start_from`` names, the ready-made ones fetched before, and the one for such
     images where it can be fetched. The test images stay unread.
+
+    Raises
+    ------
+    RunError
+        ``start_from`` names nothing, or a run of another network.
     """
+    if config.start_from:
+        weights.check(config)
     known, sentences = at_hand(network, config, facts)
     samples = split.validation[:MOST_IMAGES]
     if not known or not samples:
@@ -160,8 +167,6 @@ def _open(network: Network, name: str, facts: Facts) -> Known:
 
 def _open_run(network: Network, folder: Path, name: str, facts: Facts) -> Known:
     run = open_run(folder)
-    if run.network.name != network.name:
-        raise RunError(f"it is a run of {run.network.name}.")
     use.check(run, (*facts.shapes[0], len(facts.channels)), "an image of yours")
     recorded = run.files() if (folder / "data.csv").exists() else []
     learned = frozenset((row["name"], row["sha256"]) for row in recorded if row["role"] == "train")

@@ -215,6 +215,8 @@ def place(results: Path, name: str, network: Network, config: Config, data: Data
         differs = _differences(folder, network, config, data)
         if not differs:
             return folder, open_run(folder)
+        if name and _never_trained(folder):  # an attempt that failed does not keep its name
+            return folder, None
         if name:
             free = next(f"{base}_{i}" for i in range(2, 10_000) if not (results / f"{base}_{i}").exists())
             raise RunError(
@@ -222,6 +224,13 @@ def place(results: Path, name: str, network: Network, config: Config, data: Data
                 f"Use another name, for example name = {free}."
             )
         n += 1
+
+
+def _never_trained(folder: Path) -> bool:
+    """Whether a folder holds the plan of a run and nothing that was learned."""
+    learned = (folder / "losses.csv", folder / "weights", folder / "checkpoint")
+    planned = (folder / "config.yaml").exists() and (folder / "data.csv").exists()
+    return planned and not any(p.is_file() or (p.is_dir() and any(p.iterdir())) for p in learned)
 
 
 def _differences(folder: Path, network: Network, config: Config, data: Data) -> str:

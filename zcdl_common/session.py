@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from zcdl_common import doctor, places, qc, ready_made, training
+from zcdl_common import doctor, places, qc, ready_made, training, weights
 from zcdl_common.config import Config
 from zcdl_common.data import Data, open_data, with_test
 from zcdl_common.errors import DataError, RunError
@@ -91,12 +91,16 @@ def begin(prepared: Prepared) -> Run:
         The name is in use for another training.
     DataError
         A target cannot be read.
+    UserError
+        The starting weights are not there, of another network, or cannot be read.
     """
     config = prepared.config
     results = places.results_folder(config.results)
     folder, there = place(results, config.name, prepared.network, config, prepared.data)
     if there is None:
         _read_held_out(prepared)
+        if config.start_from:  # a start that fails takes no name
+            weights.read(prepared.planned)
         fast = places.fast_copy(folder / "checkpoint")
         if fast != folder / "checkpoint":  # left by a run of this name whose folder on Drive is gone
             shutil.rmtree(fast, ignore_errors=True)

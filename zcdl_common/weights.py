@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,8 +45,42 @@ def start(model: Model, config: Config) -> list[str]:
     return left_out
 
 
+def check(config: Config) -> None:
+    """See that ``config.start_from`` names something that is there and, if a run, one of this network.
+
+    Raises
+    ------
+    RunError
+        There is nothing, or a run of another network.
+    """
+    start, folder = config.start_from, Path(config.start_from).expanduser()
+    if not folder.exists() and "://" not in start and re.search(r"[/\\]|\.zip$", start):
+        raise RunError(
+            f"start_from = {start}: there is nothing at this path. Name the folder of an earlier run or of a "
+            "model, the zip file of a package, or leave start_from empty to train from scratch."
+        )
+    if (folder / "config.yaml").exists():
+        from zcdl_common.run import open_run
+
+        there = open_run(folder).network
+        if there.name != config.network:
+            own = networks.get(config.network)
+            raise RunError(
+                f"start_from = {start}: that is a run of {there.short_title}, and this notebook trains "
+                f"{own.short_title}, which has other layers. Name a run of {own.short_title}, or leave "
+                "start_from empty to train from scratch."
+            )
+
+
 def read(config: Config) -> Mapping[str, Array]:
-    """State of the model that ``config.start_from`` names: a run folder or a zoo package."""
+    """State of the model that ``config.start_from`` names: a run folder or a zoo package.
+
+    Raises
+    ------
+    UserError
+        There is nothing, it is of another network, or it cannot be read.
+    """
+    check(config)
     folder = Path(config.start_from).expanduser()
     if (folder / "config.yaml").exists():
         from zcdl_common.run import open_run

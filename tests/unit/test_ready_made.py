@@ -13,6 +13,7 @@ import pytest
 
 from zcdl_common import model_folders, networks, ready_made
 from zcdl_common.data import open_data
+from zcdl_common.errors import RunError
 from zcdl_common.measure import measure
 from zcdl_common.models.stardist import StarDistModel
 from zcdl_common.networks.stardist import StarDistConfig
@@ -227,6 +228,12 @@ def test_an_earlier_run_is_judged_with_its_own_thresholds(cache, learned, prepar
     assert np.mean(ap) > 0.1
     assert rows[0] == {**rows[0], "method": "earlier run before", "AP at IoU 0.5": f"{np.mean(ap):.2f}"}
     assert any("has learned from some of these very images" in text for text in sentences)
+
+
+def test_a_start_that_is_nowhere_is_an_error_and_not_a_remark(cache, prepared, tmp_path):
+    config, facts, split = prepared(start_from=str(tmp_path / "nowhere"))
+    with pytest.raises(RunError, match="nothing at this path"):
+        ready_made.judge(NETWORK, config, facts, split, quiet)
 
 
 def test_when_time_is_up_all_methods_have_seen_the_same_images(put, cache, prepared, monkeypatch):

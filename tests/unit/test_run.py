@@ -158,6 +158,17 @@ def test_other_training_parameters_need_another_name(images_2d, make, trained, c
         make.begin(images_2d, trained.folder.parent, **changed)
 
 
+def test_an_attempt_that_never_trained_does_not_keep_its_name(images_2d, make, tmp_path):
+    failed, _ = make.begin(images_2d, tmp_path, loss="dice")
+    (failed.folder / "notes.txt").write_text("mine")
+    begun, data = make.begin(images_2d, tmp_path)
+    assert begun.folder == failed.folder and run.open_run(begun.folder).config.loss == "cross-entropy"
+    assert (begun.folder / "notes.txt").read_text() == "mine"
+    session.train(begun, data)
+    with pytest.raises(RunError, match="another loss"):
+        make.begin(images_2d, tmp_path, loss="dice")
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -51,7 +51,7 @@ class Record:
     @property
     def title(self) -> str:
         """The network as people call it."""
-        return self.network.title.split(":")[0] if self.network else self.name or "Network"
+        return self.network.short_title if self.network else self.name or "Network"
 
     @property
     def n_tested(self) -> int:
