@@ -223,26 +223,48 @@ def chosen_model(config: Config) -> Run:
 
 def predictions_folder(run: Run, source: str) -> Path:
     """Where the predictions of `source` go: a second folder of the same name gets one of its own."""
-    table = run.folder / "predictions.yaml"
-    known = yaml.safe_load(table.read_text(encoding="utf-8")) if table.exists() else {}
     parts = split_folders(source)
-    whole = ";".join(str(Path(part).expanduser().absolute()) for part in parts)
-    name = stem(Path(parts[0].rstrip("/\\"))) or "images"
-    names = (name if n == 1 else f"{name}_{n}" for n in itertools.count(1))
-    chosen = next(n for n in names if known.get(n, whole) == whole)
-    write_text(table, yaml.safe_dump({**known, chosen: whole}, allow_unicode=True))
-    return run.folder / "predictions" / chosen
+    name, whole = stem(Path(parts[0].rstrip("/\\"))) or "images", _whole(source)
+    folders = (run.folder / "predictions" / (name if n == 1 else f"{name}_{n}") for n in itertools.count(1))
+    known = _predicted(run)
+    return next(f for f in folders if known.get(f.name, whole) == whole or _is_empty(f))
 
 
 def apply(run: Run, source: str, say: Say = print) -> list[Written]:
     """Predict the images in `source` into the run folder; one bad file never loses the others."""
+    model = run.load()
     target = predictions_folder(run, source)
 
     def progress(done: int, of: int, name: str) -> None:
         if name:
             say(f"predicting {name} ({done + 1} of {of})")
 
-    return predict_folder(run, run.load(), places.staged(source), target, progress=progress)
+    before = _predicted(run)
+    _record(run, {**before, target.name: _whole(source)})  # first: a killed prediction holds its folder too
+    try:
+        return predict_folder(run, model, places.staged(source), target, progress=progress)
+    finally:
+        if _is_empty(target):
+            _record(run, {name: of for name, of in before.items() if name != target.name})
+
+
+def _whole(source: str) -> str:
+    return ";".join(str(Path(part).expanduser().absolute()) for part in split_folders(source))
+
+
+def _predicted(run: Run) -> dict[str, str]:
+    """Folder of predictions -> what was predicted into it."""
+    table = run.folder / "predictions.yaml"
+    return dict(yaml.safe_load(table.read_text(encoding="utf-8")) or {}) if table.exists() else {}
+
+
+def _record(run: Run, predicted: dict[str, str]) -> None:
+    if predicted != _predicted(run):
+        write_text(run.folder / "predictions.yaml", yaml.safe_dump(predicted, allow_unicode=True))
+
+
+def _is_empty(folder: Path) -> bool:
+    return not folder.exists() or not any(folder.iterdir())
 
 
 def report(run: Run) -> tuple[Path, Path]:

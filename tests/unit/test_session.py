@@ -1,3 +1,4 @@
+import contextlib
 import json
 import shutil
 
@@ -54,6 +55,28 @@ def test_folders_of_the_same_name_do_not_overwrite_each_others_predictions(train
     folders = [make.pairs(tmp_path / day, 1)[0] for day in ("monday", "tuesday", "monday")]
     written = [session.apply(trained, str(f), say=lambda text: None)[0].outputs[0] for f in folders]
     assert [p.parent.name for p in written] == ["images", "images_2", "images"]
+
+
+def test_a_prediction_that_wrote_nothing_is_not_recorded(trained, make, tmp_path):
+    table, quiet = trained.folder / "predictions.yaml", lambda text: None
+    nowhere = tmp_path / "monday" / "images"
+    with contextlib.suppress(DataError):
+        assert all(w.problem for w in session.apply(trained, str(nowhere), say=quiet))
+    assert not table.exists() or str(nowhere) not in table.read_text()
+    table.write_text(f"images: {nowhere}\n")  # as it was recorded once
+    source, _ = make.pairs(tmp_path / "tuesday", 1)
+    assert session.apply(trained, str(source), say=quiet)[0].outputs[0].parent.name == "images"
+    assert table.read_text().strip() == f"images: {source}"
+
+
+def test_a_failed_prediction_leaves_the_record_of_an_earlier_one(trained, make, tmp_path):
+    source, _ = make.pairs(tmp_path / "day", 1)
+    session.apply(trained, str(source), say=lambda text: None)
+    before = (trained.folder / "predictions.yaml").read_text()
+    shutil.rmtree(source)
+    with contextlib.suppress(DataError):
+        session.apply(trained, str(source), say=lambda text: None)
+    assert (trained.folder / "predictions.yaml").read_text() == before
 
 
 def test_without_new_images_a_test_image_is_predicted(trained):
