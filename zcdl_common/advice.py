@@ -109,6 +109,11 @@ def _cut_short(history: list[dict[str, float]], run: Run) -> str:
     epochs, limit = run.config.epochs or 0, run.config.time_budget_minutes
     if not limit or len(history) >= epochs or len(history) < 5:
         return ""
+    if not run.network.best.key:  # its loss levels off at the noise, so that progress hardly shows in it
+        return (
+            f"The time limit ended training after {len(history)} of {epochs} epochs: if noise is left or "
+            "detail lost, give it more time (time_budget_minutes)."
+        )
     before, after = _ends(history, "val_loss")
     if after >= 0.99 * before:
         return ""

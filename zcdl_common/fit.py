@@ -103,7 +103,7 @@ def fit(
         stop = stop or _first(iter(reasons))
         if stop:
             return stop
-    return f"All {epochs} epochs are done."
+    return f"All {epochs} epochs are done." if epochs != 1 else "The one epoch is done."
 
 
 def _first(reasons: Iterator[str | None]) -> str | None:

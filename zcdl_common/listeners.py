@@ -96,7 +96,7 @@ class Budget(Quiet):
 
     def step(self, moment: Moment) -> str | None:
         if moment.seconds >= 60 * self.minutes:
-            return f"The time limit of {self.minutes:g} minutes is reached."
+            return f"The time limit of {self.minutes:g} minute{'s' * (self.minutes != 1)} is reached."
         return None
 
 

@@ -113,6 +113,7 @@ class LiveView(Quiet):
         figure = plots.live(
             moment.history, image, found.main, truth, score,
             metric=self.run.network.primary, draw=resolve(task.picture), pixel_size=facts.pixel_size,
+            picked=bool(self.run.network.best.key),
         )  # fmt: skip
         return plots.png(figure), int(80 * figure.get_figwidth())
 
@@ -170,9 +171,8 @@ def saved_text(run: Run, moment: Moment) -> str:
     """What would survive a crash now: weights and training state, where they are, and since when."""
     best = best_epoch(moment.history, run.network.best) + 1
     weights = "the best so far" if best == moment.epoch else f"and of the best one, epoch {best}"
-    text = (
-        f"Saved at {time.strftime('%H:%M:%S')} in {run.folder}: weights of epoch {moment.epoch}, {weights}."
-    )
+    kept = f"{moment.epoch}, {weights}" if run.network.best.key else str(moment.epoch)
+    text = f"Saved at {time.strftime('%H:%M:%S')} in {run.folder}: weights of epoch {kept}."
     if moment.epoch == moment.epochs:
         return text
     states = sorted((run.folder / "checkpoint").glob("epoch_*.npz"))

@@ -24,6 +24,10 @@ from zcdl_common.task import Array, Baseline, Prediction, Sample, Split, Task, r
 Say = Callable[[str], None]
 MOST_LOOKED_AT = 12
 """Images that are judged where none were kept apart for it."""
+SECOND = {"psnr": "ssim"}
+"""Score that is named beside the primary one where the two judge differently."""
+MATTERS = 0.005
+"""Difference of the second score below which it agrees."""
 UNKNOWN = "Without clean images nobody can say how near the result is to the truth."
 LEARNED = "These are images that the network learned from, as is usual for this method."
 
@@ -165,8 +169,13 @@ def summarise(
             table[primary].to_numpy(), table[f"classical_{primary}"].to_numpy(), margin=run.network.margin,
             higher_is_better=run.network.higher_is_better, groups=groups, seed=seed,
         )  # fmt: skip
-        verdict = compared.verdict
-        sentence = statistics.sentence(compared, metric_label(primary), baseline.name)
+        verdict, unit = compared.verdict, "image" if learned else "test image"
+        sentence = statistics.sentence(compared, metric_label(primary), baseline.name, unit)
+        if primary in SECOND and SECOND[primary] in table:
+            columns = (table[f"{who}{SECOND[primary]}"].to_numpy() for who in ("", "classical_"))
+            second = statistics.compare(*columns, margin=MATTERS, groups=groups, seed=seed)
+            other = statistics.disagreement(compared, second, metric_label(SECOND[primary]))
+            sentence = f"{sentence} {other}".rstrip()
         sentence += _beside_input(run, table)
         if nothing:
             verdict = "worse" if compared.classical.mean > 0 else verdict

@@ -76,6 +76,8 @@ def data(network: Network, found: Data) -> None:
                     "type": info.dtype,
                 }
             )
+    if not any(row[network.task.target_label] for row in rows):
+        rows = [{k: v for k, v in row.items() if k != network.task.target_label} for row in rows]
     table(rows[:12])
     if len(rows) > 12:
         line(f"... and {len(rows) - 12} more")
@@ -200,8 +202,9 @@ def trained(run: Run) -> None:
     if not history:
         return
     best = best_epoch(history, run.network.best)
-    figure(plots.losses(history, best + 1))
-    line(f"best epoch: {best + 1} of {len(history)}; weights in {run.weights}")
+    picked = bool(run.network.best.key)
+    figure(plots.losses(history, best + 1, picked=picked))
+    line(f"{'best' if picked else 'last'} epoch: {best + 1} of {len(history)}; weights in {run.weights}")
 
 
 def judged(run: Run, summary: dict[str, Any]) -> None:

@@ -140,7 +140,8 @@ def _ended(run: Run, history: History, stops: Sequence[Listener]) -> str:
     """Why there is nothing left to train; empty where there is."""
     epochs = run.config.epochs or 1
     if len(history) >= epochs:
-        return f"This run is finished: all {epochs} epochs are done. Raise epochs to train on."
+        done = f"all {epochs} epochs are done" if epochs != 1 else "its one epoch is done"
+        return f"This run is finished: {done}. Raise epochs to train on."
     if not history:
         return ""
     moment = Moment(run, epochs, steps_an_epoch(run), history, len(history))  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ def advise(
     rate=1e-3,
     limit=None,
     drawn=True,
+    key="val_loss",
     **columns,
 ):
     loss = loss or val
@@ -23,7 +24,7 @@ def advise(
         facts=SimpleNamespace(counts={"train": 9}),
         network=SimpleNamespace(
             primary="iou",
-            best=SimpleNamespace(key="val_loss", mode="min"),
+            best=SimpleNamespace(key=key, mode="min"),
             task=SimpleNamespace(drawn=drawn, decoding={"prob_thresh": 0.5}),
         ),
         config=SimpleNamespace(epochs=100 if limit else len(val), time_budget_minutes=limit),
@@ -42,6 +43,8 @@ def test_a_training_that_the_clock_cut_short_asks_for_time():
     (said,) = advise(falling, limit=1.0)
     assert "20 of 100 epochs" in said and "time_budget_minutes" in said
     assert advise(FLAT, limit=1.0) == []
+    (said,) = advise(FLAT, limit=1.0, key="")
+    assert "20 of 100 epochs" in said and "if noise is left" in said
 
 
 def test_nothing_is_said_without_evidence():

@@ -3,6 +3,7 @@
 import math
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -315,3 +316,14 @@ def test_the_slow_place_gets_the_state_of_every_best_epoch_at_once(tmp_path, mod
     rule = Best("epoch", mode)  # every epoch is the best so far, or the first one stays it
     run(Line(), hear=[listeners.Checkpoints(tmp_path / "local", remote, rule), Look()])
     assert copied == expected
+
+
+def test_one_is_no_plural():
+    rate = schedule("constant", 0.1)
+    done = [{"epoch": 1.0}]
+    assert fit(Line(), [], [], epochs=1, steps=1, rate=rate, seed=0, history=done) == "The one epoch is done."
+    late = SimpleNamespace(seconds=1e4)
+    assert [listeners.Budget(n).step(late) for n in (1.0, 1.5)] == [
+        "The time limit of 1 minute is reached.",
+        "The time limit of 1.5 minutes is reached.",
+    ]

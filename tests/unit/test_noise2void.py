@@ -381,6 +381,22 @@ def test_the_report_says_what_was_looked_at(without_truth):
     page = session.report(run)[0].read_text()
     assert "nobody can say how near" in page and "from which it had learned" in page
     assert "took no part in training" not in page and "Targets were" not in page
+    assert "5 images that the network learned from" in page and "test images" not in page.split("Settings")[1]
+    assert "1 for validation; none was kept apart for a test" in page and "0 for testing" not in page
+    assert "Not compared" not in page and "Looked at without a truth" in page
+    assert "truth, network" not in page and "the worst first" not in page
+    assert "best epoch" not in page and "the last epoch is kept" in page
+
+
+def test_no_epoch_is_called_the_best_and_no_column_stays_empty(without_truth, capsys):
+    from zcdl_common import show
+
+    run, data, _ = without_truth
+    show.trained(run)
+    show.data(NOISE2VOID, data)
+    said = capsys.readouterr().out
+    assert "last epoch: 2 of 2" in said and "best" not in said
+    assert "noisy image" in said and NOISE2VOID.task.target_label not in said
 
 
 def test_a_truth_for_the_test_gives_a_verdict_and_trains_nothing(tmp_path):

@@ -275,10 +275,18 @@ def test_lengths_take_the_unit_that_reads_best(length, text):
     assert micrometres(length) == text
 
 
+def test_no_epoch_is_marked_where_none_is_picked():
+    rows = [{"epoch": n, "loss": 1 / n, "val_loss": 2 / n, "learning_rate": 1e-3} for n in range(1, 5)]
+    image = np.zeros((8, 8, 1))
+    for figure in (plots.losses(rows, picked=False), plots.live(rows, image, image[..., 0], picked=False)):
+        assert "best" not in " ".join(texts(figure))
+
+
 def test_the_best_epoch_is_marked_and_log_and_rate_have_their_panels():
     figure = plots.losses(LOSSES)
     assert plots.best_epoch(LOSSES) == 6
     assert "best: epoch 6" in texts(figure)
+
     assert [axes.get_yscale() for axes in figure.axes[:2]] == ["linear", "log"]
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles[-1] == "Learning rate" and "Scores of the validation images" in titles

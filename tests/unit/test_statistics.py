@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from zcdl_common.metrics.statistics import Interval, bootstrap, compare, sentence
+from zcdl_common.metrics.statistics import Interval, bootstrap, compare, disagreement, sentence
 
 
 def test_interval_of_many_images_equals_scipys_percentile_bootstrap():
@@ -105,3 +105,22 @@ def test_sentences_say_numbers_verdict_and_what_follows():
     assert "No test image" in sentence(compare([np.nan], [1.0], margin=0.01), "IoU", "Otsu")
     decibel = sentence(compare(BASE + 27, BASE + 25, margin=0.1), "PSNR", "Gaussian")
     assert "is 27.51, " in decibel and "better by 2.00 " in decibel
+
+
+def test_a_second_score_that_judges_otherwise_is_named():
+    psnr = compare([28.0 + 0.1 * i for i in range(7)], [26.5 + 0.1 * i for i in range(7)], margin=0.2)
+    low, high = [0.870 + 0.001 * i for i in range(7)], [0.897 + 0.001 * i for i in range(7)]
+    other = compare(low, high, margin=0.005)
+    said = disagreement(psnr, other, "SSIM")
+    assert said == "By SSIM the network is worse: 0.873 against 0.900; look at the images."
+    agrees = compare(high, low, margin=0.005)
+    same = compare(low, low, margin=0.005)
+    assert disagreement(psnr, agrees, "SSIM") == disagreement(psnr, same, "SSIM") == ""
+    few = compare([28.0], [26.0], margin=0.2)
+    assert disagreement(few, other, "SSIM") == ""
+
+
+def test_images_that_were_learned_from_are_not_called_test_images():
+    compared = compare([28.0, 27.0], [26.0, 25.0], margin=0.2)
+    said = sentence(compared, "PSNR", "wavelets", "image")
+    assert said.startswith("On 2 images the network's PSNR")

@@ -162,7 +162,7 @@ def compare(
     )
 
 
-def sentence(comparison: Comparison, metric: str, classical: str) -> str:
+def sentence(comparison: Comparison, metric: str, classical: str, unit: str = "test image") -> str:
     """Say in plain English what a comparison found.
 
     Parameters
@@ -173,12 +173,14 @@ def sentence(comparison: Comparison, metric: str, classical: str) -> str:
         Label of the metric, "IoU".
     classical
         Name of the classical method, "Otsu threshold".
+    unit
+        What was scored.
     """
     c = comparison
     if c.n == 0:
         return f"No test image could be scored: {metric} is undefined where there is nothing to find."
     places = 3 if max(abs(c.network.mean), abs(c.classical.mean)) < 2 else 2
-    images = "1 test image" if c.n == 1 else f"{c.n} test images"
+    images = f"{c.n} {unit}{'s' * (c.n != 1)}"
     scored = (
         f"On {images} the network's {metric} is {_number(c.network.mean, places)}, "
         f"the classical method's ({classical}) {_number(c.classical.mean, places)}"
@@ -205,6 +207,19 @@ def sentence(comparison: Comparison, metric: str, classical: str) -> str:
         "unclear": f"the difference of {amount} may be chance: more test images would tell.",
     }
     return f"{scored}; {ends[c.verdict]}"
+
+
+def disagreement(first: Comparison, second: Comparison, metric: str) -> str:
+    """Say that another score, of name `metric`, judges otherwise than the first; "" where it does not."""
+    if first.verdict == "unclear" or second.verdict not in ("better", "worse"):
+        return ""
+    if second.verdict == first.verdict:
+        return ""
+    places = 3 if max(abs(second.network.mean), abs(second.classical.mean)) < 2 else 2
+    return (
+        f"By {metric} the network is {second.verdict}: {_number(second.network.mean, places)} against "
+        f"{_number(second.classical.mean, places)}; look at the images."
+    )
 
 
 def _verdict(difference: Interval, margin: float, higher_is_better: bool) -> Verdict:

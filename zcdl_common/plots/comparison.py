@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zcdl_common.plots import style
-from zcdl_common.plots.labels import better, metric_label
+from zcdl_common.plots.labels import better, metric_label, number
 from zcdl_common.task import Array
 
 if TYPE_CHECKING:
@@ -39,11 +39,12 @@ def scores(table: Any, summary: Mapping[str, Any] | None = None, metrics: tuple[
     for axes, key in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
         _paired_dots(axes, data, key, summary.get("metrics", {}).get(key, {}))
     count = len(data[shown[0]])
+    what = "image" if summary.get("learned_from") else "test image"
     lines = "every line is an image" if count > 1 else "one image"
     means = summary.get("metrics", {})
     known = any((method or {}).get("ci95") for key in shown for method in (means.get(key) or {}).values())
     bars = "bars are mean and 95 % interval" if known else "bars are means (too few images for an interval)"
-    style.headline(figure, f"{count} test image{'s' * (count != 1)}: {lines}, {bars}")
+    style.headline(figure, f"{count} {what}{'s' * (count != 1)}: {lines}, {bars}")
     return figure
 
 
@@ -85,4 +86,4 @@ def _mean_bar(axes: Axes, x: int, values: Array, stats: Mapping[str, Any], colou
         axes.plot([x + 0.2, x + 0.2], [low, high], color=colour, lw=5, alpha=0.45, solid_capstyle="butt")
     axes.plot([x + 0.12, x + 0.28], [mean, mean], color=colour, lw=2.2)
     where: Any = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
-    axes.annotate(f"{mean:#.3g}", (x + 0.28, mean), fontsize=style.SMALL, color=style.INK, **where)
+    axes.annotate(number(mean), (x + 0.28, mean), fontsize=style.SMALL, color=style.INK, **where)

@@ -21,7 +21,7 @@ Draw = Callable[..., Any]
 """``(axes, source, target or prediction, pixel_size=None) -> None``: ``Task.picture``."""
 
 
-def losses(table: Any, best: int | None = None) -> Figure:
+def losses(table: Any, best: int | None = None, *, picked: bool = True) -> Figure:
     """Training curves: loss on a linear and a logarithmic scale, learning rate, validation scores.
 
     Parameters
@@ -31,12 +31,14 @@ def losses(table: Any, best: int | None = None) -> Figure:
         ``learning_rate`` and others. Columns that start with ``val_`` get a panel of their own.
     best
         Epoch whose weights are kept as the best; None: the one of the smallest ``val_loss``.
+    picked
+        Whether an epoch is picked at all; else none is marked, for the last one is kept.
     """
     data = style.columns(table)
     epochs = style.numbers(data.get("epoch", []))
     if not epochs:
         return style.say_nothing_to_show(style.new_figure(6, 2), "No epoch has been trained yet.")
-    best = best_epoch(table) if best is None else best
+    best = (best_epoch(table) if best is None else best) if picked else None
     others = [name for name in data if name.startswith("val_") and name != "val_loss"][:4]
     panels = ["linear"] + (["log"] if _positive(data) else []) + (["scores"] if others else [])
     has_rate = "learning_rate" in data
@@ -82,6 +84,7 @@ def live(
     metric: str = "",
     draw: Draw = draw_segmentation,
     pixel_size: PixelSize = None,
+    picked: bool = True,
 ) -> Figure:
     """While training: the loss so far, and what the network now says of one held-out image.
 
@@ -95,6 +98,8 @@ def live(
         What `draw` draws over it.
     score
         Score of this prediction, shown with the name of `metric`.
+    picked
+        Whether an epoch is picked as the best.
     """
     data = style.columns(table)
     epochs = style.numbers(data.get("epoch", []))
@@ -104,7 +109,7 @@ def live(
     widths = [3.4] + [float(np.clip(height / tall, 1.2, 4.5))] * len(pictures)
     figure = style.new_figure(sum(widths) + 0.4, height + 0.6)
     curve, *panels = figure.subplots(1, len(widths), width_ratios=widths)
-    _loss_lines(curve, data, epochs, best_epoch(table))
+    _loss_lines(curve, data, epochs, best_epoch(table) if picked else None)
     if _positive(data):
         curve.set_yscale("log")
     style.tidy(curve, "epoch", "loss", "Loss")

@@ -62,6 +62,15 @@ NO_MERIT = frozenset({"n_true", "n_found", "size_true", "size_found"})
 """Counts and sizes: to be compared with each other, not to be made large or small."""
 
 
+def number(value: float) -> str:
+    """A score with three significant digits; what is as good as nothing is 0."""
+    return f"{0.0 if abs(value) < NOTHING else value:#.3g}".rstrip(".")
+
+
+NOTHING = 1e-6
+"""Scores below it come from rounding."""
+
+
 def better(key: str) -> str:
     """Which values of a score are better: "higher", "lower", "nearer 0", or "" where none are."""
     if key in NO_MERIT:

@@ -8,7 +8,7 @@ from zcdl_common.plots.comparison import METHODS
 from zcdl_common.plots.labels import LESS_IS_BETTER, NO_MERIT, better, metric_label
 from zcdl_common.report import words
 from zcdl_common.report.blocks import MOST_ROWS, Block, Heading, Listing, Note, Table, Text
-from zcdl_common.report.pictures import from_figure, from_file
+from zcdl_common.report.pictures import CAPTIONS, from_figure, from_file
 from zcdl_common.report.record import Record
 from zcdl_common.report.terms import DEFINITIONS
 
@@ -26,7 +26,7 @@ def judgement(record: Record) -> list[Block]:
     blocks += _scores(record)
     order = {name: i for i, name in enumerate(("threshold_curve", "examples", "worst"))}
     names = sorted(set(record.figures) - DRAWN_HERE, key=lambda name: (order.get(name, len(order)), name))
-    blocks += [from_file(record.figures[name]) for name in names]
+    blocks += [from_file(record.figures[name], _caption(name, record)) for name in names]
     blocks += _images(record)
     blocks += [Heading("Limits"), Listing(tuple(_limits(record)))]
     advice = tuple(str(sentence) for sentence in record.summary.get("next") or ())
@@ -56,7 +56,7 @@ def _means(record: Record) -> list[Block]:
         for key in keys
         for write in [words.count if key in NO_MERIT else words.number]
     )
-    caption = f"Means over {words.many(record.n_tested, f'test {record.tested_unit}')}"
+    caption = f"Means over {record.tested}"
     if any("(" in cell for row in rows for cell in row[2:]):
         caption += "; in brackets the 95 % interval (bootstrap over images)"
     columns = ("Score", "Better is", *(titles[who] for who in shown))
@@ -66,6 +66,15 @@ def _means(record: Record) -> list[Block]:
     about = [Text(f"Classical method: {how}")] if how else []
     meanings = tuple(f"{metric_label(key)}: {DEFINITIONS[key]}" for key in keys if key in DEFINITIONS)
     return [table, *about, *([Listing(meanings)] if meanings else [])]
+
+
+def _caption(name: str, record: Record) -> str:
+    """Of a figure; "" where the usual one holds."""
+    if name == "examples" and record.summary and not record.summary.get("primary"):
+        return "Images as they are, and what the network and the classical method made of them."
+    if record.learned_from and name in CAPTIONS:
+        return CAPTIONS[name].replace("Test images", "Images").replace("test images", "images")
+    return ""
 
 
 def _repeats(key: str, metrics: dict[str, Any]) -> bool:
@@ -101,7 +110,8 @@ def _images(record: Record) -> list[Block]:
     )
     hidden = len(rows) - MOST_ROWS
     more = f" The {hidden} others are listed in quality_control/metrics.csv." if hidden > 0 else ""
-    caption = f"Test images, the worst first.{more}"
+    what = "Images" if record.learned_from else "Test images"
+    caption = f"{what}{', the worst first' if primary else ''}.{more}"
     widths = (0.34, *[0.66 / len(columns)] * len(columns))
     return [
         Heading("Image by image", 3),
@@ -130,20 +140,19 @@ def _title(key: str) -> str:
 def _limits(record: Record) -> list[str]:
     summary, found = record.summary, []
     count = record.n_tested
-    if summary.get("verdict") == "unclear" or count < 6:
-        found.append(
-            f"{words.many(count, f'test {record.tested_unit}')}: too few for a firm answer. "
-            "At least six independent ones are needed."
-        )
+    compared = summary.get("primary") or not summary
+    if summary.get("verdict") == "unclear" or (compared and count < 6):
+        found.append(f"{record.tested}: too few for a firm answer. At least six independent ones are needed.")
     if record.tested_unit == "strip":
         found.append(
             "All strips come from one field of view: they share its cells, its staining and its focus."
         )
+    images = "images" if record.learned_from else "test images"
     found.append(
-        "The scores hold for images like these test images: the same sample, staining, microscope and "
+        f"The scores hold for images like these {images}: the same sample, staining, microscope and "
         "magnification. Score some images again after any change."
     )
-    if summary.get("primary") or not summary:
+    if compared:
         found.append(
             "The annotations are taken for the truth; their mistakes count as mistakes of the network."
         )

@@ -101,7 +101,8 @@ def _images(record: Record) -> list[str]:
     trained = (
         f"{words.many(counts['train'], record.unit)} for training, {counts['validation']} for validation"
     )
-    sentences = [f"The data set{about} was divided into {trained} and {counts['test']} for testing."]
+    tested = f" and {counts['test']} for testing" if counts["test"] else "; none was kept apart for a test"
+    sentences = [f"The data set{about} was divided into {trained}{tested}."]
     sentences.append(_sentence(str(record.plan.get("split") or "")))
     if record.network and facts:
         sentences.append(_scaling(record))

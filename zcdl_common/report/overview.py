@@ -49,7 +49,8 @@ def _head(record: Record) -> list[Block]:
             )
         )
     if summary.get("sentence"):
-        label = VERDICTS.get(str(summary.get("verdict")), "Not compared")
+        unknown = "Not compared" if summary.get("primary") else "Looked at without a truth"
+        label = VERDICTS.get(str(summary.get("verdict")), unknown)
         label = "Nothing found" if summary.get("found_nothing") else label
         blocks.append(Note(str(summary["sentence"]), "verdict", label))
         if summary.get("epochs", len(record.losses)) != len(record.losses):
@@ -119,7 +120,7 @@ def _judged(record: Record) -> str:
         return ""
     key = str(record.summary.get("primary") or "")
     stats = (record.summary.get("metrics") or {}).get(key) or {}
-    count = words.many(record.n_tested, f"test {record.tested_unit}")
+    count = record.tested
     return f"{count}, {metric_label(key)} {words.with_interval(stats.get('network'))}" if stats else count
 
 
@@ -199,12 +200,14 @@ def _training(record: Record) -> list[Block]:
     found = best_row(record)
     best = int(float(found[1]["epoch"])) if found else None
     count, last = words.many(len(record.losses), "epoch"), record.losses[-1]
+    kept = f"best epoch: {best}" if best else "the last epoch is kept"
     alt = (
         f"Training and validation loss over {count}; at the end {words.number(last.get('loss'))} and "
-        f"{words.number(last.get('val_loss'))}; best epoch: {best if best is not None else 'the last'}."
+        f"{words.number(last.get('val_loss'))}; {kept}."
     )
     caption = (
         "Both curves should fall and then level off together. A validation curve that rises while the "
         "training curve falls shows overfitting: more images or stronger augmentation help."
     )
-    return [*blocks, from_figure(losses(record.losses, best), caption, alt)]
+    picked = record.network is None or bool(record.network.best.key)
+    return [*blocks, from_figure(losses(record.losses, best, picked=picked), caption, alt)]

@@ -37,9 +37,9 @@ def from_figure(figure: Figure, caption: str, alt: str) -> Picture:
     return shrink(png(figure), caption, alt)
 
 
-def from_file(path: Path) -> Picture | Note:
+def from_file(path: Path, caption: str = "") -> Picture | Note:
     """Read a figure that quality control has saved; a torn file becomes a note."""
-    caption = CAPTIONS.get(path.stem, path.stem.replace("_", " "))
+    caption = caption or CAPTIONS.get(path.stem, path.stem.replace("_", " "))
     try:
         return shrink(path.read_bytes(), caption, f"{path.stem.replace('_', ' ')}: {caption}")
     except OSError:  # what Pillow raises for a file that is no image, too

@@ -15,6 +15,7 @@ import yaml
 from zcdl_common.config import read_params
 from zcdl_common.errors import RunError, UserError
 from zcdl_common.network import Network
+from zcdl_common.report import words
 
 _COMPANION = re.compile("_(objects|RoiSet|trackmate|labels|probability|uncertainty)$")
 """What the names of files that belong to a prediction end in."""
@@ -80,6 +81,18 @@ class Record:
             stem = _COMPANION.sub("", re.sub(r"(\.ome)?\.\w+$", "", file))
             images.setdefault(f"{folder}/{stem}", []).append(file)
         return images
+
+    @property
+    def learned_from(self) -> bool:
+        """Whether the scored images are some that the network learned from."""
+        return bool(self.summary.get("learned_from"))
+
+    @property
+    def tested(self) -> str:
+        """How many of what were scored."""
+        if self.learned_from:
+            return f"{words.many(self.n_tested, self.unit)} that the network learned from"
+        return words.many(self.n_tested, f"test {self.tested_unit}")
 
     def role(self, role: str) -> Rows:
         """Rows of data.csv with one role."""

@@ -7,15 +7,18 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from zcdl_common.plots.labels import NOTHING
+
 
 def number(value: Any, digits: int = 3) -> str:
-    """Return a score with three significant digits, an empty cell as a dash."""
+    """Return a score with three significant digits, an empty cell as a dash, mere rounding as 0."""
     try:
         value = float(value)
     except (TypeError, ValueError):
         return "–"
     if not math.isfinite(value):
         return "–"
+    value = 0.0 if abs(value) < NOTHING else value
     return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
 
 
