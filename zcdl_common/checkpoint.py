@@ -56,6 +56,13 @@ def write(folder: Path, epoch: int, state: Mapping[str, Array], history: list[di
     return target
 
 
+def never_trained(folder: Path) -> bool:
+    """Whether a run folder holds the plan of a training and nothing that was learned."""
+    learned = (folder / "losses.csv", folder / "weights", folder / "checkpoint")
+    planned = (folder / "config.yaml").exists() and (folder / "data.csv").exists()
+    return planned and not any(p.is_file() or (p.is_dir() and any(p.iterdir())) for p in learned)
+
+
 def newest(*folders: Path) -> Saved | None:
     """The newest whole state in any of `folders`; torn or altered ones are passed over."""
     found = sorted((path for f in folders for path in f.glob("epoch_*.npz")), key=lambda p: p.name)

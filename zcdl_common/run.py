@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from zcdl_common import networks
+from zcdl_common import checkpoint, networks
 from zcdl_common.config import Config, read_params
 from zcdl_common.data import Data
 from zcdl_common.environment import environment
@@ -177,15 +177,8 @@ def open_run(folder: Path) -> Run:
     network = networks.get(name)
     plan = yaml.safe_load((folder / "plan.yaml").read_text(encoding="utf-8"))
     config = network.Config.parse(params)
-    return Run(
-        folder,
-        network,
-        config,
-        facts_from(plan["facts"]),
-        plan.get("reasons", {}),
-        plan.get("split", ""),
-        plan.get("example", ""),
-    )
+    facts, said = facts_from(plan["facts"]), (plan.get("split", ""), plan.get("example", ""))
+    return Run(folder, network, config, facts, plan.get("reasons", {}), *said)
 
 
 def facts_from(record: Mapping[str, Any]) -> Facts:
@@ -215,7 +208,7 @@ def place(results: Path, name: str, network: Network, config: Config, data: Data
         differs = _differences(folder, network, config, data)
         if not differs:
             return folder, open_run(folder)
-        if name and _never_trained(folder):  # an attempt that failed does not keep its name
+        if name and checkpoint.never_trained(folder):  # an attempt that failed does not keep its name
             return folder, None
         if name:
             free = next(f"{base}_{i}" for i in range(2, 10_000) if not (results / f"{base}_{i}").exists())
@@ -224,13 +217,6 @@ def place(results: Path, name: str, network: Network, config: Config, data: Data
                 f"Use another name, for example name = {free}."
             )
         n += 1
-
-
-def _never_trained(folder: Path) -> bool:
-    """Whether a folder holds the plan of a run and nothing that was learned."""
-    learned = (folder / "losses.csv", folder / "weights", folder / "checkpoint")
-    planned = (folder / "config.yaml").exists() and (folder / "data.csv").exists()
-    return planned and not any(p.is_file() or (p.is_dir() and any(p.iterdir())) for p in learned)
 
 
 def _differences(folder: Path, network: Network, config: Config, data: Data) -> str:

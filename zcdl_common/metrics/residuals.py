@@ -149,7 +149,7 @@ def gaussians(shape: tuple[int, ...], width: float) -> list[Array]:
     made = []
     for n in shape:
         sigma = min(width, n / ROOM)
-        reach = np.arange(-round(4 * sigma), round(4 * sigma) + 1)
+        reach = np.arange(-round(3 * sigma), round(3 * sigma) + 1)
         kernel = np.exp(-0.5 * (reach / sigma) ** 2)
         made.append(kernel / kernel.sum())
     return made
