@@ -98,8 +98,8 @@ class Config(BaseModel):
     seed: int = setting(0, section="training", label="seed", more=True, ge=0, le=2**31 - 1)
     """Random numbers start here; the same seed repeats a run."""
     start_from: FolderText = setting("", section="weights", label="start from")
-    """Weights to begin with: a run folder, a zoo package (file, URL or nickname) or a model folder of csbdeep,
-    n2v or stardist; empty: from scratch."""
+    """Weights to begin with: a run folder, a zoo package (file, URL or nickname) or a model folder of
+    csbdeep, n2v or stardist; empty: from scratch."""
     freeze: Literal["nothing", "encoder", "all but the last layer"] = setting(
         "nothing", section="weights", label="keep unchanged", more=True
     )
