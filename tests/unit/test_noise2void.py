@@ -293,7 +293,7 @@ def test_what_shapes_the_batches_changes_them(name, value):
 
 def test_every_own_parameter_is_shown_to_do_something():
     own = {n for n, f in Noise2VoidConfig.model_fields.items() if n in Noise2VoidConfig.__annotations__}
-    assert own - {"network", "test_fraction"} == {
+    assert own - {"network", "test_fraction", "target"} == {
         "n2v2", "structured_noise", "structured_length", "channels_apart", "masked_share", "radius", "loss",
         "depth", "kernel", "filters", "batch_norm", "flips", "rotations",
     }  # fmt: skip

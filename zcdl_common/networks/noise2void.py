@@ -10,7 +10,7 @@ from zcdl_common.errors import ConfigError
 from zcdl_common.network import Best, Network, Plan
 from zcdl_common.networks.plans import check_patch, fill, patch_reason, plan_patch, size_text, smallest
 from zcdl_common.networks.tasks import DENOISE
-from zcdl_common.parameter import setting
+from zcdl_common.parameter import FolderText, setting
 from zcdl_common.restoring import output_scale
 from zcdl_common.task import Facts
 
@@ -20,6 +20,8 @@ class Noise2VoidConfig(Config):
 
     network: ClassVar[str] = "noise2void"
 
+    target: FolderText = setting("", section="images", label="clean images")
+    """Clean images of some of the same fields, if there are any: they judge the result and train nothing."""
     test_fraction: float = setting(
         0.0, section="images", label="share held out for the test", more=True, ge=0.0, le=0.5
     )
