@@ -5,6 +5,7 @@ import pytest
 
 from zcdl_common import networks
 from zcdl_common.fit import fit
+from zcdl_common.models import _keras
 from zcdl_common.models import noise2void as _noise2void  # noqa: F401 - gives n2v the NumPy it needs
 from zcdl_common.patches import Prepared
 from zcdl_common.task import Facts, Sample
@@ -46,15 +47,20 @@ def objects(shape, seed):
 
 @pytest.fixture
 def heard(monkeypatch):
-    """Every batch that a library's generator makes, in order: ``heard(class) -> list``."""
+    """Every batch that a library's generator makes, in order: ``heard(class) -> list``.
+
+    The library trains on copies, since n2v's generator writes every batch into the same arrays.
+    """
 
     def listen(kind):
         kept, make = [], kind.__getitem__
 
         def keep(self, i):
-            x, y = make(self, i)
-            arrays = [np.array(a) for a in (x, y) for a in (a if isinstance(a, list | tuple) else [a])]
-            kept.append(arrays)
+            x, y = (
+                [np.array(a) for a in part] if isinstance(part, list | tuple) else np.array(part)
+                for part in make(self, i)
+            )
+            kept.append([a for part in (x, y) for a in (part if isinstance(part, list) else [part])])
             return x, y
 
         monkeypatch.setattr(kind, "__getitem__", keep)
@@ -106,10 +112,15 @@ def test_care_learns_as_its_library_does(ndim, loss, heard):
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_noise2void_learns_as_its_library_does(batch_norm, heard, tmp_path):
+def test_noise2void_learns_as_its_library_does(batch_norm, heard, tmp_path, monkeypatch):
     """In 2D: in 3D the library hides too few voxels, see test_blindspot.py."""
     from n2v.internals.N2V_DataWrapper import N2V_DataWrapper
-    from n2v.models import N2V, N2VConfig
+    from n2v.models import N2V, N2VConfig, n2v_standard
+
+    # n2v draws pictures for TensorBoard even where train_tensorboard is off, which needs that package
+    monkeypatch.setattr(
+        n2v_standard, "CARETensorBoardImage", lambda **kwargs: _keras.tf.keras.callbacks.Callback()
+    )
 
     model = build("noise2void", 2, batch_norm=batch_norm)
     x, held = noise(6, 20, 20, 1), noise(2, 16, 16, 1, seed=1)
