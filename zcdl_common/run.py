@@ -177,8 +177,8 @@ def open_run(folder: Path) -> Run:
     network = networks.get(name)
     plan = yaml.safe_load((folder / "plan.yaml").read_text(encoding="utf-8"))
     config = network.Config.parse(params)
-    facts, said = facts_from(plan["facts"]), (plan.get("split", ""), plan.get("example", ""))
-    return Run(folder, network, config, facts, plan.get("reasons", {}), *said)
+    facts, reasons = facts_from(plan["facts"]), plan.get("reasons", {})
+    return Run(folder, network, config, facts, reasons, plan.get("split", ""), plan.get("example", ""))
 
 
 def facts_from(record: Mapping[str, Any]) -> Facts:

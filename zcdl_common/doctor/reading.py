@@ -108,7 +108,14 @@ def unreadable(files: tuple[str, ...], reason: str) -> Finding:
 
 def _headers(look: Look, task: str, word: str) -> None:
     if look.size is not None and look.target_size is not None and task in MASKED + IMAGED:
-        look.findings += shapes.check_pair(
+        look.findings += _sizes(look, task, word)
+
+
+def _sizes(look: Look, task: str, word: str) -> list[Finding]:
+    """Whether image and target fit each other in size, once both are known."""
+    assert look.size is not None and look.target_size is not None
+    return list(
+        shapes.check_pair(
             look.size,
             look.target_size,
             look.file,
@@ -116,6 +123,7 @@ def _headers(look: Look, task: str, word: str) -> None:
             projection=task == "translate",
             drawn=task in MASKED,
         )
+    )
 
 
 def _image(look: Look, image: Array, task: str) -> Iterator[Finding]:
@@ -153,16 +161,7 @@ def _target(look: Look, image: Array, target: Array, task: str, word: str) -> It
         yield from labels.check_regions(drawn, look.target_file)
     target = channel_last(target, image.ndim - 1)
     look.target_size = shapes.Size(target.shape[:-1], target.shape[-1])
-    unequal = list(
-        shapes.check_pair(
-            look.size,
-            look.target_size,
-            look.file,
-            word=word,
-            projection=task == "translate",
-            drawn=task in MASKED,
-        )
-    )
+    unequal = _sizes(look, task, word)
     yield from unequal
     if task in MASKED:
         look.mask = masks.measure_mask(target, None if unequal else image, regions=drawn is not None)
