@@ -17,17 +17,13 @@ FAR_BELOW = {"psnr": 0.85}
 """Part of the median below which a score stands out; two thirds where nothing else is said (not in dB)."""
 
 
-def found_nothing(table: pd.DataFrame, epochs: int, setting: str) -> str:
+def found_nothing(run: Run, table: pd.DataFrame) -> str:
     """Say that a network marked nothing although there is something to find; else the empty text.
 
     Parameters
     ----------
     table
         A row an image; ``n_found`` and ``n_true`` are numbers of objects, ``recall`` a share of pixels.
-    epochs
-        Trained so far.
-    setting
-        Name of the parameter that holds the probability threshold.
     """
     if "n_found" in table:
         nothing = table["n_found"].sum() == 0 and table["n_true"].sum() > 0
@@ -37,6 +33,7 @@ def found_nothing(table: pd.DataFrame, epochs: int, setting: str) -> str:
         what = "nothing of what is annotated"
     if not nothing:
         return ""
+    epochs, setting = len(run.history()), next(iter(run.network.task.decoding), "threshold")
     so_far = f"{epochs} epoch{'s' * (epochs != 1)} so far"
     return (
         f"The network found {what} in any test image: train longer ({so_far}) or lower the probability "
@@ -48,7 +45,7 @@ def next_steps(run: Run, table: pd.DataFrame, summary: dict[str, Any]) -> list[s
     """Advice that the curves, the scores and the numbers of images support; the strongest first."""
     history = run.history()
     take = "Annotate" if run.network.task.drawn else "Take"
-    if nothing := found_nothing(table, len(history), next(iter(run.network.task.decoding), "threshold")):
+    if nothing := found_nothing(run, table):
         return [nothing]  # whatever else the scores seem to say follows from it
     steps = [
         _unsupported(table),

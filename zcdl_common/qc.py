@@ -162,24 +162,14 @@ def summarise(
         return statistics.bootstrap(table[column].to_numpy(), groups=groups, seed=seed).record()
 
     names = [c for c in table.columns if f"classical_{c}" in table]
-    nothing = found_nothing(table, len(run.history()), next(iter(run.network.task.decoding), "threshold"))
+    nothing = found_nothing(run, table)
     verdict, sentence = None, f"{UNKNOWN} {residuals.sentence(table, baseline.name)}"
     if primary in table:
-        compared = statistics.compare(
-            table[primary].to_numpy(), table[f"classical_{primary}"].to_numpy(), margin=run.network.margin,
-            higher_is_better=run.network.higher_is_better, groups=groups, seed=seed,
-        )  # fmt: skip
-        verdict, unit = compared.verdict, "image" if learned else "test image"
-        sentence = statistics.sentence(compared, metric_label(primary), baseline.name, unit)
-        if primary in SECOND and SECOND[primary] in table:
-            columns = (table[f"{who}{SECOND[primary]}"].to_numpy() for who in ("", "classical_"))
-            second = statistics.compare(*columns, margin=MATTERS, groups=groups, seed=seed)
-            other = statistics.disagreement(compared, second, metric_label(SECOND[primary]))
-            sentence = f"{sentence} {other}".rstrip()
-        sentence += _beside_input(run, table)
+        verdict, sentence = _verdict(run, table, groups, baseline.name, "image" if learned else "test image")
         if nothing:
-            verdict = "worse" if compared.classical.mean > 0 else verdict
-            score = f"{metric_label(primary)} {compared.classical.mean:.3f}"
+            mean = float(table[f"classical_{primary}"].mean())
+            verdict = "worse" if mean > 0 else verdict
+            score = f"{metric_label(primary)} {mean:.{statistics.decimals(mean)}f}"
             sentence = f"{nothing} The classical method ({baseline.name}): {score}."
         if "strips" in run.split_note:
             sentence = "One field of view: this shows how it works, not how good it is. " + sentence
@@ -205,6 +195,24 @@ def summarise(
     }
 
 
+def _verdict(
+    run: Run, table: pd.DataFrame, groups: list[str], classical: str, unit: str
+) -> tuple[statistics.Verdict, str]:
+    """Network and classical method by the primary score; in words also by the second, and the input."""
+    primary, seed = run.network.primary, run.config.seed
+
+    def compared(score: str, **how: Any) -> statistics.Comparison:
+        columns = (table[f"{who}{score}"].to_numpy() for who in ("", "classical_"))
+        return statistics.compare(*columns, groups=groups, seed=seed, **how)
+
+    first = compared(primary, margin=run.network.margin, higher_is_better=run.network.higher_is_better)
+    said = [statistics.sentence(first, metric_label(primary), classical, unit)]
+    if (other := SECOND.get(primary, "")) in table:
+        said.append(statistics.disagreement(first, compared(other, margin=MATTERS), metric_label(other)))
+    said.append(_beside_input(run, table))
+    return first.verdict, " ".join(filter(None, said))
+
+
 def _beside_input(run: Run, table: pd.DataFrame) -> str:
     """Say where a network does not improve its input by as much as matters."""
     primary = run.network.primary
@@ -215,9 +223,9 @@ def _beside_input(run: Run, table: pd.DataFrame) -> str:
     gain, margin = gain if run.network.higher_is_better else -gain, run.network.margin
     if not gain < margin:
         return ""
-    score = f"{untouched:.{3 if abs(untouched) < 2 else 2}f}"
+    score = f"{untouched:.{statistics.decimals(untouched)}f}"
     how = "worse" if gain < -margin else "no better"
-    return f" It is {how} than the untouched input ({score}): as it is, the network does not help."
+    return f"It is {how} than the untouched input ({score}): as it is, the network does not help."
 
 
 def draw(

@@ -179,7 +179,7 @@ def sentence(comparison: Comparison, metric: str, classical: str, unit: str = "t
     c = comparison
     if c.n == 0:
         return f"No test image could be scored: {metric} is undefined where there is nothing to find."
-    places = 3 if max(abs(c.network.mean), abs(c.classical.mean)) < 2 else 2
+    places = decimals(c.network.mean, c.classical.mean)
     images = f"{c.n} {unit}{'s' * (c.n != 1)}"
     scored = (
         f"On {images} the network's {metric} is {_number(c.network.mean, places)}, "
@@ -209,13 +209,18 @@ def sentence(comparison: Comparison, metric: str, classical: str, unit: str = "t
     return f"{scored}; {ends[c.verdict]}"
 
 
+def decimals(*scores: float) -> int:
+    """With how many decimals scores are told: shares with three, decibels with two."""
+    return 3 if max(map(abs, scores)) < 2 else 2
+
+
 def disagreement(first: Comparison, second: Comparison, metric: str) -> str:
     """Say that another score, of name `metric`, judges otherwise than the first; "" where it does not."""
     if first.verdict == "unclear" or second.verdict not in ("better", "worse"):
         return ""
     if second.verdict == first.verdict:
         return ""
-    places = 3 if max(abs(second.network.mean), abs(second.classical.mean)) < 2 else 2
+    places = decimals(second.network.mean, second.classical.mean)
     return (
         f"By {metric} the network is {second.verdict}: {_number(second.network.mean, places)} against "
         f"{_number(second.classical.mean, places)}; look at the images."

@@ -62,9 +62,10 @@ NO_MERIT = frozenset({"n_true", "n_found", "size_true", "size_found"})
 """Counts and sizes: to be compared with each other, not to be made large or small."""
 
 
-def number(value: float) -> str:
-    """A score with three significant digits; what is as good as nothing is 0."""
-    return f"{0.0 if abs(value) < NOTHING else value:#.3g}".rstrip(".")
+def number(value: float, digits: int = 3) -> str:
+    """A score with so many significant digits, large ones whole; what is as good as nothing is 0."""
+    value = 0.0 if abs(value) < NOTHING else value
+    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
 
 
 NOTHING = 1e-6

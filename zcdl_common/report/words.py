@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from zcdl_common.plots.labels import NOTHING
+from zcdl_common.plots import labels
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -16,10 +16,7 @@ def number(value: Any, digits: int = 3) -> str:
         value = float(value)
     except (TypeError, ValueError):
         return "–"
-    if not math.isfinite(value):
-        return "–"
-    value = 0.0 if abs(value) < NOTHING else value
-    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
+    return labels.number(value, digits) if math.isfinite(value) else "–"
 
 
 def count(value: Any) -> str:
