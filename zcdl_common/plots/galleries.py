@@ -144,8 +144,7 @@ def examples(
         del titles["truth"]
     else:
         titles["errors"] = "errors of the network"
-    heights = [np.clip(2.1 * aspect(row.source, pixel_size), 0.6, 4.2) for row in rows]
-    figure, grid = _grid([2.1] * len(titles), heights)
+    figure, grid = table_of_images(rows, list(titles.values()), pixel_size)
     notes = []
     for line, row in zip(grid, rows, strict=True):
         panels = dict(zip(titles, line, strict=True))
@@ -162,9 +161,6 @@ def examples(
                     name_below(panels[kind], f"{metric_label(metric)} {score:.3f}")
         if "errors" in panels:
             notes.append(_draw_or_blank(panels["errors"], draw_error, row.truth, row.network, pixel_size))
-    for axes, title in zip(grid[0], titles.values(), strict=True):
-        name_panel(axes, title, bold=True)
-    _name_rows(grid, [style.shorten(row.name, 26) for row in rows], heights)
     if "errors" in titles and draw_error is draw_errors:
         _error_legend(figure, rows)
     style.note_above(figure, notes)
@@ -237,6 +233,18 @@ def _draw_or_blank(
         axes.set_axis_off()
         return ""
     return draw(axes, first, second, pixel_size=pixel_size) or ""
+
+
+def table_of_images(
+    rows: Sequence[Example], titles: Sequence[str], pixel_size: PixelSize, side: float = 2.1
+) -> tuple[Figure, Any]:
+    """Axes `side` inches wide with a row for each image and a column for each title, both named."""
+    heights = [float(np.clip(side * aspect(row.source, pixel_size), 0.3 * side, 2 * side)) for row in rows]
+    figure, grid = _grid([side] * len(titles), heights)
+    for axes, title in zip(grid[0], titles, strict=True):
+        name_panel(axes, title, bold=True)
+    _name_rows(grid, [style.shorten(row.name, 26) for row in rows], heights)
+    return figure, grid
 
 
 def _grid(widths: Sequence[float], heights: Sequence[float]) -> tuple[Figure, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zcdl_common.plots import style
-from zcdl_common.plots.galleries import Example
-from zcdl_common.plots.images import PixelSize, aspect, draw_source, name_panel, resize, show
+from zcdl_common.plots.galleries import Example, table_of_images
+from zcdl_common.plots.images import PixelSize, draw_source, resize, show
 from zcdl_common.task import Array
 
 if TYPE_CHECKING:
@@ -33,11 +33,8 @@ def removed(
         Name of the classical method.
     """
     titles = ["input", "network", "removed by the network", f"removed by {style.shorten(classical, 20)}"]
-    heights = [float(np.clip(2.3 * aspect(row.source, pixel_size), 0.7, 4.6)) for row in rows]
-    figure = style.new_figure(2.3 * 4 + 0.7, sum(heights) + 0.3 * len(heights) + 0.6, "compressed")
-    ratios: Any = {"height_ratios": heights}
-    grid = figure.subplots(len(rows), 4, squeeze=False, **ratios)
-    for line, row, height in zip(grid, rows, heights, strict=True):
+    figure, grid = table_of_images(rows, titles, pixel_size, side=2.3)
+    for line, row in zip(grid, rows, strict=True):
         draw_source(line[0], row.source, pixel_size)
         draw_source(line[1], row.network, pixel_size)
         draw_residual(line[2], row.source, row.network, pixel_size)
@@ -45,13 +42,6 @@ def removed(
             line[3].set_axis_off()
         else:
             draw_residual(line[3], row.source, row.classical, pixel_size)
-        line[0].set_ylabel(
-            style.literal(style.shorten(row.name, max(8, int(10 * height)))),
-            fontsize=style.LABEL,
-            color=style.INK,
-        )
-    for axes, title in zip(grid[0], titles, strict=True):
-        name_panel(axes, title, bold=True)
     style.note_above(figure, [f"removed: grey nothing, black and white {FULL:g} standard deviations"])
     return figure
 

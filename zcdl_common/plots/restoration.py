@@ -9,8 +9,8 @@ import numpy as np
 
 from zcdl_common.plots import style
 from zcdl_common.plots.comparison import METHODS
-from zcdl_common.plots.galleries import Example
-from zcdl_common.plots.images import PixelSize, aspect, draw_source, flatten, name_panel, resize, show
+from zcdl_common.plots.galleries import Example, table_of_images
+from zcdl_common.plots.images import PixelSize, draw_source, flatten, resize, show
 from zcdl_common.plots.labels import metric_label
 from zcdl_common.task import Array
 
@@ -57,12 +57,10 @@ def uncertainties(rows: Sequence[tuple[Example, Array]], pixel_size: PixelSize =
     rows
         Images with their truth, and the expected absolute error (Z)YXC in the units of the truth.
     """
-    heights = [float(np.clip(2.3 * aspect(row.source, pixel_size), 0.7, 4.6)) for row, _ in rows]
-    figure = style.new_figure(2.3 * 4 + 0.7, sum(heights) + 0.3 * len(heights) + 0.6, "compressed")
-    ratios: Any = {"height_ratios": heights}
-    grid = figure.subplots(len(rows), 4, squeeze=False, **ratios)
+    titles = ["input", "network", "error it expects", "error it makes"]
+    figure, grid = table_of_images([row for row, _ in rows], titles, pixel_size, side=2.3)
     meaning = ""
-    for line, (row, expected), height in zip(grid, rows, heights, strict=True):
+    for line, (row, expected) in zip(grid, rows, strict=True):
         assert row.truth is not None
         draw_source(line[0], row.source, pixel_size)
         draw_source(line[1], row.network, pixel_size)
@@ -70,10 +68,6 @@ def uncertainties(rows: Sequence[tuple[Example, Array]], pixel_size: PixelSize =
         flat = flatten(expected, row.truth.ndim - 1, pixel_size)
         _draw_share(line[2], flat / np.where(high > low, high - low, np.inf), row.truth)
         meaning = draw_difference(line[3], row.truth, row.network, pixel_size)
-        name = style.literal(style.shorten(row.name, max(8, int(10 * height))))
-        line[0].set_ylabel(name, fontsize=style.LABEL, color=style.INK)
-    for axes, title in zip(grid[0], ["input", "network", "error it expects", "error it makes"], strict=True):
-        name_panel(axes, title, bold=True)
     style.note_above(figure, [meaning])
     return figure
 
