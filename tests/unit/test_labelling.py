@@ -1,13 +1,13 @@
 """Labels are read as objects or refused with the remedy; what is found of them is written for Fiji."""
 
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from held import Held
 from scipy import ndimage
 from skimage.measure import label
 from stardist import calculate_extents
@@ -23,16 +23,6 @@ from zcdl_common.rois import read_rois, write_rois
 from zcdl_common.samples.instances import nuclei
 from zcdl_common.task import Facts, Prediction, Sample, Task, resolve
 from zcdl_common.writers import write_image
-
-
-class Held:
-    """An array that reads like a file."""
-
-    def __init__(self, array, name):
-        self.array, self.path = array, Path(name)
-
-    def read(self):
-        return self.array
 
 
 def sample(labels, name="a", source=None, ndim=2):

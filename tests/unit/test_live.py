@@ -1,10 +1,10 @@
 """The live view: told every step, drawn now and then, and never a reason to lose a training."""
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from held import Held
 
 from zcdl_common import live
 from zcdl_common.data import Data
@@ -13,16 +13,6 @@ from zcdl_common.networks.unet import UNET, UNetConfig
 from zcdl_common.plots import style
 from zcdl_common.run import Run
 from zcdl_common.task import Facts, Sample, Split
-
-
-class Held:
-    path = Path("a.tif")
-
-    def __init__(self, array):
-        self.array = array
-
-    def read(self):
-        return self.array
 
 
 class Bright:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from held import Held
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -7,18 +8,6 @@ from scipy import ndimage
 from zcdl_common import segmenting
 from zcdl_common.errors import DataError
 from zcdl_common.task import Facts, Prediction, Sample
-
-
-class Held:
-    """An array that reads like a file."""
-
-    def __init__(self, array, name="m.tif"):
-        from pathlib import Path
-
-        self.array, self.path = array, Path(name)
-
-    def read(self):
-        return self.array
 
 
 def sample(mask, name="a"):

@@ -1,10 +1,10 @@
 """What masks hold."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
+from held import Held
 from PIL import Image
 from scipy import ndimage
 from skimage.transform import rescale
@@ -16,18 +16,6 @@ from zcdl_common.labelling import label_image
 from zcdl_common.task import Sample
 
 SPOTS = [(10, 10), (10, 40), (40, 12), (44, 44)]
-
-
-class Held:
-    """An array that reads like a file."""
-
-    path = Path("a.tif")
-
-    def __init__(self, array):
-        self.array = array
-
-    def read(self):
-        return self.array
 
 
 def discs(values, radius=6, dtype=np.uint8):
