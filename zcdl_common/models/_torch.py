@@ -178,6 +178,15 @@ def load_fitting(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> list
     return sorted(set(own) - set(fitting))
 
 
+def start(module: nn.Module, name: str, state: Mapping[str, Array]) -> list[str]:
+    """Take the weights that fit from the network `name` in a packed state; returns those left out."""
+    prefix = f"module/{name}/"
+    found = {
+        k.removeprefix(prefix): torch.from_numpy(np.array(v)) for k, v in state.items() if k.startswith(prefix)
+    }
+    return load_fitting(module, found)
+
+
 def out_of_memory(error: RuntimeError) -> bool:
     """Whether torch gave up for want of memory, on any device."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,164 @@
+"""The torch half of a model that trains one network with one loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from zcdl_common.models import _torch
+from zcdl_common.network import Geometry, Map, Which
+from zcdl_common.patches import centre
+from zcdl_common.task import Array, Batch, Facts, Sample
+from zcdl_common.tiles import predict_whole
+
+VALIDATE_AT_MOST = {2: (1024, 1024), 3: (64, 256, 256)}
+"""Larger validation images are judged on their middle, so that an epoch is not mostly validation."""
+
+
+class TorchModel:
+    """The backend's half of `zcdl_common.network.Model`, around a network with ``encoder`` and ``head``.
+
+    A network adds ``patch``, ``loss``, ``learned``, ``validate``, ``decode``, ``weights`` and ``maps``.
+    """
+
+    geometry: Geometry
+    maps: tuple[Map, ...]
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    """Output of the network in training mode (B, K, (Z)YX) and what `learned` gives -> a number."""
+    learned: Callable[[Array], torch.Tensor]
+    """Targets of a batch, on the device, as the loss takes them."""
+    patch: Callable[[Sample, np.random.Generator], tuple[Array, Array]]
+    """One patch of one image and its target."""
+
+    def __init__(
+        self,
+        make: Callable[[], nn.Module],
+        config: Any,
+        facts: Facts,
+        optimiser: Callable[[Any], torch.optim.Optimizer],
+    ):
+        self.config, self.facts = config, facts
+        self.device = _torch.pick_device()
+        torch.manual_seed(config.seed)
+        self.net: Any = make().to(self.device, memory_format=_torch.memory_format(facts.ndim))
+        self.optimiser = optimiser(self.net.parameters())
+        known = facts.extra.get("arithmetic")  # a run keeps its own on whatever device it goes on
+        self.arithmetic = known or _torch.arithmetic(config.precision, self.device)
+        self.scaler = torch.amp.GradScaler() if self.arithmetic == "float16" else None
+        self.part = config.batch_size
+        """Patches that go through the network at once."""
+        self.frozen = frozen_parts(self.net, config.freeze)
+
+    # -- training ---------------------------------------------------------------------------------
+
+    def batch(self, samples: Sequence[Sample], rng: np.random.Generator) -> Batch:
+        """Random patches: source float32 (B, (Z)YXC), and their targets."""
+        patches = [
+            self.patch(samples[rng.integers(len(samples))], rng) for _ in range(self.config.batch_size)
+        ]
+        source, target = (np.stack(part) for part in zip(*patches, strict=True))
+        return {"source": source, "target": target, "seed": rng.integers(2**62)}
+
+    def step(self, batch: Batch, learning_rate: float) -> dict[str, torch.Tensor]:
+        """One optimiser step over the batch.
+
+        Where memory is short the batch goes through in parts and their gradients add up. That is the
+        gradient of the whole batch for a loss that is a mean over pixels; class weights, Dice and batch
+        normalisation see one part at a time.
+        """
+        torch.manual_seed(int(batch["seed"]))
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self._backward(batch, self.part)
+        if self.scaler is None:
+            self.optimiser.step()
+        else:
+            self.scaler.step(self.optimiser)
+            self.scaler.update()
+        return {"loss": loss}
+
+    def _backward(self, batch: Batch, part: int) -> torch.Tensor:
+        self.net.train()
+        for module in self.frozen:
+            module.eval()  # batch statistics of frozen layers stay as they were learned
+        total: torch.Tensor | float = 0.0
+        size = len(batch["source"])
+        for start in range(0, size, part):
+            piece = slice(start, start + part)
+            x = _torch.to_device(batch["source"][piece], self.device)
+            y = self.learned(batch["target"][piece])
+            with _torch.autocast(self.arithmetic, self.device):
+                output = self.net(x)
+            loss = self.loss(output.float(), y) * (len(x) / size)
+            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+            total = total + loss.detach()
+        return total
+
+    def fit_memory(self, batch: Batch) -> int:
+        """Try a step and halve the part of a batch until it fits; weights stay as they were."""
+        before = self.state()
+
+        def attempt(part: int) -> None:
+            self.optimiser.zero_grad(set_to_none=True)
+            self._backward({**batch, **{k: batch[k][:part] for k in ("source", "target")}}, part)
+
+        self.part = _torch.largest_part(self.config.batch_size, attempt)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.restore(before)
+        return self.part
+
+    def whole(self, sample: Sample) -> tuple[Array, Array]:
+        """Output and target of the middle of a validation image, both (Z)YX[K]."""
+        size = VALIDATE_AT_MOST[self.facts.ndim]
+        source, target = centre(sample.source.read(), size), centre(sample.target.read(), size)
+        return predict_whole(self.forward, source, self.geometry)[0], target
+
+    # -- prediction -------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def forward(self, tiles: Array) -> tuple[Array, ...]:
+        """Scaled float32 (B, (Z)YXC) -> float32 (B, (Z)YXK)."""
+        self.net.eval()
+        with _torch.autocast(self.arithmetic, self.device):
+            return (_torch.to_numpy(self.net(_torch.to_device(tiles, self.device))),)
+
+    # -- weights ----------------------------------------------------------------------------------
+
+    def parameters(self) -> int:
+        """How many numbers the network has learned."""
+        return sum(math.prod(p.shape) for p in self.net.parameters())
+
+    def state(self) -> dict[str, Array]:
+        return _torch.pack({"net": self.net}, {"net": self.optimiser}, self.scaler)
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        _torch.unpack(state, {"net": self.net}, {"net": self.optimiser}, self.scaler)
+
+    def start(self, state: Mapping[str, Array]) -> list[str]:
+        """Take the weights that fit from another model's `state`; returns the names of those left out."""
+        return _torch.start(self.net, "net", state)
+
+    def save(self, folder: Path, which: Which) -> None:
+        _torch.save_weights(self.net, folder / f"{which}.pt")
+
+    def load(self, folder: Path, which: Which) -> None:
+        self.net.load_state_dict(_torch.read_weights(folder / f"{which}.pt"))
+
+
+def frozen_parts(net: Any, freeze: str) -> list[nn.Module]:
+    """Parts of a network with ``encoder`` and ``head`` that stay as they are; from now on they do."""
+    frozen: list[nn.Module] = {
+        "nothing": [],
+        "encoder": [net.encoder],
+        "all but the last layer": [module for name, module in net.named_children() if name != "head"],
+    }[freeze]
+    for module in frozen:
+        module.requires_grad_(False)
+    return frozen
