@@ -13,6 +13,8 @@ from zcdl_common.run import Run
 MOST = 3
 UNSUPPORTED = 0.5
 """Percent of the pixels of a restored image above which its structure is doubted."""
+UNSTEADY = 0.5
+"""Change of a predicted image as its source is turned, in parts of its contrast, above which it is doubted."""
 FAR_BELOW = {"psnr": 0.85}
 """Part of the median below which a score stands out; two thirds where nothing else is said (not in dB)."""
 
@@ -49,6 +51,7 @@ def next_steps(run: Run, table: pd.DataFrame, summary: dict[str, Any]) -> list[s
         return [nothing]  # whatever else the scores seem to say follows from it
     steps = [
         _unsupported(table),
+        _unsteady(table),
         _too_few(summary, take),
         _classical(summary),
         _overfitting(history, run.facts.counts["train"]),
@@ -69,6 +72,16 @@ def _unsupported(table: pd.DataFrame) -> str:
     return (
         f"Do not trust every detail: {name}{others} shows or lacks structure in {share:.2g} % of its pixels "
         f"against what the noisy image supports: see quality_control/maps/{name}_unsupported.tif."
+    )
+
+
+def _unsteady(table: pd.DataFrame) -> str:
+    if "disagreement" not in table or not (table["disagreement"] > UNSTEADY).any():
+        return ""
+    name, change = table.sort_values("disagreement").iloc[-1][["image", "disagreement"]]
+    return (
+        f"Do not trust {name}: turn the image and the prediction changes by {change:.0%} of its own contrast. "
+        f"Where it does so shows quality_control/maps/{name}_disagreement.tif."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from zcdl_common import owned
+from zcdl_common.agreement import disagreement
 from zcdl_common.errors import DataError, UserError
 from zcdl_common.images import ImageRef, find_images
 from zcdl_common.network import Model
@@ -35,8 +36,21 @@ class Written:
     """The image, or its first frame."""
 
 
-def predict(run: Run, model: Model, image: Any, settings: dict[str, Any] | None = None) -> Prediction:
+def predict(
+    run: Run,
+    model: Model,
+    image: Any,
+    settings: dict[str, Any] | None = None,
+    *,
+    turned: bool | None = None,
+) -> Prediction:
     """Predict one image (Z)YXC, raw as it comes from the file.
+
+    Parameters
+    ----------
+    turned
+        Whether the network is also asked about the turned image, where the task knows how; None: as the
+        parameter ``disagreement`` says. The prediction then has a companion of that name.
 
     Raises
     ------
@@ -47,7 +61,11 @@ def predict(run: Run, model: Model, image: Any, settings: dict[str, Any] | None 
     if run.network.task.owned:
         labels = np.zeros(asked["shape"], np.int32)
         return Prediction(labels, _objects(run, model, image, asked, labels))
-    return model.decode(maps(run, model, image), asked)
+    found = model.decode(maps(run, model, image), asked)
+    if not (run.network.task.turned and (run.config.disagreement if turned is None else turned)):  # type: ignore[attr-defined]
+        return found
+    spread = disagreement(lambda way: model.decode(maps(run, model, way), asked).main, image)
+    return replace(found, extra={**found.extra, "disagreement": spread})
 
 
 def maps(run: Run, model: Model, image: Any) -> tuple[Array, ...]:

@@ -11,25 +11,20 @@ from typing import Any
 import pandas as pd
 
 from zcdl_common import predict as use
-from zcdl_common.advice import found_nothing, next_steps
+from zcdl_common.advice import next_steps
 from zcdl_common.data import Data
 from zcdl_common.errors import RunError
 from zcdl_common.files import replacing, write_text
-from zcdl_common.metrics import residuals, statistics
 from zcdl_common.network import Model
-from zcdl_common.plots import metric_label
 from zcdl_common.run import Run
 from zcdl_common.task import Array, Baseline, Prediction, Sample, Split, Task, resolve
+from zcdl_common.verdict import summarise
 
 Say = Callable[[str], None]
 MOST_LOOKED_AT = 12
 """Images that are judged where none were kept apart for it."""
-SECOND = {"psnr": "ssim"}
-"""Score that is named beside the primary one where the two judge differently."""
-MATTERS = 0.005
-"""Difference of the second score below which it agrees."""
-UNKNOWN = "Without clean images nobody can say how near the result is to the truth."
-LEARNED = "These are images that the network learned from, as is usual for this method."
+UNSURE = {"uncertainty": "error it expects", "disagreement": "change when turned"}
+"""Companions of a prediction that say where it is unsure, and what they are called in a figure."""
 
 
 @dataclass
@@ -131,9 +126,8 @@ def judge_one(run: Run, model: Model, baseline: Baseline, settings: dict[str, An
     scores = resolve(task.scores)
     source = sample.source.read()
     truth = None if sample.target is None else task.read_target(sample, run.facts)
-    judged = Judged(
-        sample, source, truth, use.predict(run, model, source, settings), baseline.predict(source)
-    )
+    network = use.predict(run, model, source, settings, turned=True)
+    judged = Judged(sample, source, truth, network, baseline.predict(source))
     said = judged.methods(task)
     judged.scores = {name: scores(truth, method, run.facts, source) for name, method in said.items()}
     return judged
@@ -148,84 +142,6 @@ def table_of(judged: list[Judged]) -> pd.DataFrame:
             row |= {k if method == "network" else f"{method}_{k}": v for k, v in scores.items()}
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def summarise(
-    run: Run, table: pd.DataFrame, groups: list[str], baseline: Baseline, learned: bool = False
-) -> dict[str, Any]:
-    """Means, intervals and the verdict, as summary.json holds them; without a truth there is no verdict."""
-    primary, seed = run.network.primary, run.config.seed
-
-    def of(column: str) -> dict[str, Any] | None:
-        if column not in table:
-            return None
-        return statistics.bootstrap(table[column].to_numpy(), groups=groups, seed=seed).record()
-
-    names = [c for c in table.columns if f"classical_{c}" in table]
-    nothing = found_nothing(run, table)
-    verdict, sentence = None, f"{UNKNOWN} {residuals.sentence(table, baseline.name)}"
-    if primary in table:
-        verdict, sentence = _verdict(run, table, groups, baseline.name, "image" if learned else "test image")
-        if nothing:
-            mean = float(table[f"classical_{primary}"].mean())
-            verdict = "worse" if mean > 0 else verdict
-            score = f"{metric_label(primary)} {mean:.{statistics.decimals(mean)}f}"
-            sentence = f"{nothing} The classical method ({baseline.name}): {score}."
-        if "strips" in run.split_note:
-            sentence = "One field of view: this shows how it works, not how good it is. " + sentence
-    if learned:
-        sentence = f"{LEARNED} {sentence}"
-    return {
-        "network": run.network.name,
-        "task": run.network.task.name,
-        "n_images": len(table),
-        "epochs": len(run.history()),
-        "primary": primary if primary in table else None,
-        "metrics": {
-            name: {"network": of(name), "classical": of(f"classical_{name}"), "input": of(f"input_{name}")}
-            for name in names
-        },
-        "verdict": verdict,
-        "found_nothing": bool(nothing),
-        "learned_from": learned,
-        "sentence": sentence,
-        "classical": baseline.name,
-        "classical_description": baseline.description,
-        "split": run.split_note,
-    }
-
-
-def _verdict(
-    run: Run, table: pd.DataFrame, groups: list[str], classical: str, unit: str
-) -> tuple[statistics.Verdict, str]:
-    """Network and classical method by the primary score; in words also by the second, and the input."""
-    primary, seed = run.network.primary, run.config.seed
-
-    def compared(score: str, **how: Any) -> statistics.Comparison:
-        columns = (table[f"{who}{score}"].to_numpy() for who in ("", "classical_"))
-        return statistics.compare(*columns, groups=groups, seed=seed, **how)
-
-    first = compared(primary, margin=run.network.margin, higher_is_better=run.network.higher_is_better)
-    said = [statistics.sentence(first, metric_label(primary), classical, unit)]
-    if (other := SECOND.get(primary, "")) in table:
-        said.append(statistics.disagreement(first, compared(other, margin=MATTERS), metric_label(other)))
-    said.append(_beside_input(run, table))
-    return first.verdict, " ".join(filter(None, said))
-
-
-def _beside_input(run: Run, table: pd.DataFrame) -> str:
-    """Say where a network does not improve its input by as much as matters."""
-    primary = run.network.primary
-    if f"input_{primary}" not in table:
-        return ""
-    untouched = float(table[f"input_{primary}"].mean())
-    gain = float((table[primary] - table[f"input_{primary}"]).mean())
-    gain, margin = gain if run.network.higher_is_better else -gain, run.network.margin
-    if not gain < margin:
-        return ""
-    score = f"{untouched:.{statistics.decimals(untouched)}f}"
-    how = "worse" if gain < -margin else "no better"
-    return f"It is {how} than the untouched input ({score}): as it is, the network does not help."
 
 
 def draw(
@@ -257,9 +173,10 @@ def draw(
     if not run.network.task.needs_target:
         removed = plots.removed(examples[:4], classical=summary["classical"], pixel_size=run.facts.pixel_size)
         plots.save(removed, figures / "removed.png")
-    expected = [j.network.extra.get("uncertainty") for j in judged]
-    if known := [(e, u) for e, u in zip(examples, expected, strict=True) if u is not None][:4]:
-        plots.save(plots.uncertainties(known, run.facts.pixel_size), figures / "uncertainty.png")
+    for name, title in UNSURE.items():
+        doubts = [j.network.extra.get(name) for j in judged]
+        if known := [(e, u) for e, u in zip(examples, doubts, strict=True) if u is not None][:4]:
+            plots.save(plots.uncertainties(known, title, run.facts.pixel_size), figures / f"{name}.png")
     plots.save(plots.scores(table, summary), figures / "scores.png")
     if "curve" in settings:
         chosen = settings[next(iter(run.network.task.decoding))]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zcdl_common.errors import DataError
-from zcdl_common.folders import find_files
+from zcdl_common.folders import find_files, split_folders
 from zcdl_common.images import ImageRef
 from zcdl_common.pairs import Pairing, pair
 from zcdl_common.scales import Fixed, Percentile, in_units
@@ -19,11 +19,26 @@ from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample,
 def open_images(
     sources: Sequence[ImageRef], text: str, parameter: str, mended: Mapping[Path, Path]
 ) -> tuple[Pairing, tuple[ImageRef, ...]]:
-    """Clean images in the folder `text` by the names of the poor ones; see `Task.annotations`."""
-    pairing = pair(sources, find_files(text, parameter))
+    """Target images in the folder `text` by the names of the images; see `Task.annotations`.
+
+    Several folders, separated by ;, are channels of the targets, named after their folders.
+    """
+    by_folder = [pair(sources, find_files(folder, parameter)) for folder in split_folders(text)]
+    places = [{image: path for image, path in pairing.pairs} for pairing in by_folder]
+    paths = {image: tuple(p[image] for p in places) for image in sources if all(image in p for p in places)}
+    pairing = Pairing(
+        tuple((image, of[0]) for image, of in paths.items()),
+        tuple(image for image in sources if image not in paths),
+        tuple(path for one in by_folder for path in one.without_source),
+    )
     return pairing, tuple(
-        ImageRef((mended.get(path.resolve(), path),), image.axes, frame=image.frame, region=image.region)
-        for image, path in pairing.pairs
+        ImageRef(
+            tuple(mended.get(path.resolve(), path) for path in of),
+            image.axes,
+            frame=image.frame,
+            region=image.region,
+        )
+        for image, of in paths.items()
     )
 
 
@@ -144,11 +159,13 @@ def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
 
 
 def outputs(prediction: Prediction, config: Any, facts: Facts) -> dict[str, Output]:
-    """Files of a prediction by their suffix: the restored image, and its uncertainty where there is one."""
-    made = {"": image_output(prediction, facts)}
-    if "uncertainty" in prediction.extra:
-        made["_uncertainty"] = _output(prediction.extra["uncertainty"])
-    return made
+    """Files of a prediction by their suffix: the image, and what else is known of each of its pixels."""
+    return {"": image_output(prediction, facts), **extras(prediction)}
+
+
+def extras(prediction: Prediction) -> dict[str, Output]:
+    """Companions of a predicted image by the suffix of their files."""
+    return {f"_{name}": _output(image) for name, image in prediction.extra.items()}
 
 
 def image_output(prediction: Prediction, facts: Facts) -> Output:
@@ -170,14 +187,19 @@ def error_maps(truth: Array, prediction: Prediction, facts: Facts, source: Array
     Squared error and local SSIM, after the same fit as the scores; and how far restored image and source
     disagree, in standard errors (`metrics.support`). The uncertainty as well, where there is one.
     """
-    from zcdl_common.metrics import images
     from zcdl_common.metrics.support import support
+
+    unsupported = _output(support(source, prediction.main).z)
+    return extras(prediction) | errors(truth, prediction) | {"_unsupported": unsupported}
+
+
+def errors(truth: Array, prediction: Prediction) -> dict[str, Output]:
+    """Squared error and local SSIM of a predicted image, after the same fit as the scores."""
+    from zcdl_common.metrics import images
 
     true = images.normalise(truth)
     fitted = images.fit_to(true, prediction.main)
-    made = {"_uncertainty": _output(prediction.extra["uncertainty"])} if prediction.extra else {}
-    return made | {
+    return {
         "_squared_error": _output(((fitted - true) ** 2).astype(np.float32)),
         "_ssim": _output(images.ssim_map(true, fitted, data_range=1.0).astype(np.float32)),
-        "_unsupported": _output(support(source, prediction.main).z),
     }

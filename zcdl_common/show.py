@@ -20,7 +20,7 @@ from zcdl_common.run import Run
 from zcdl_common.task import resolve
 from zcdl_common.training import ready, steps_an_epoch
 
-FIGURES = ("examples", "removed", "uncertainty", "worst", "scores", "scores_by_plane", "threshold_curve")
+FIGURES = ("examples", "removed", "uncertainty", "disagreement", "worst", "scores", "scores_by_plane", "threshold_curve")
 """Of quality control, in the order in which they are shown."""
 
 if TYPE_CHECKING:

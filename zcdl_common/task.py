@@ -163,6 +163,8 @@ class Task:
     drawn: bool = True
     """Whether people draw the targets; else they are images from a microscope."""
     needs_target: bool = True
+    turned: bool = False
+    """Whether the network is also asked about the turned image, to see where it contradicts itself."""
     input_is_prediction: bool = False
     """Whether the untouched input is itself an attempt worth scoring (restoration)."""
 

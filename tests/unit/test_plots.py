@@ -415,7 +415,7 @@ def test_expected_errors_stand_beside_real_ones_on_one_scale(image):
     truth = image.astype(np.float32)
     low, high = np.percentile(truth, [0.1, 99.9], axis=tuple(range(truth.ndim - 1)))
     row = example(source=image, truth=truth, network=truth, classical=None)
-    figure = plots.uncertainties([(row, np.full_like(truth, 0.1) * (high - low))], None)
+    figure = plots.uncertainties([(row, np.full_like(truth, 0.1) * (high - low))], "error it expects", None)
     assert {"error it expects", "error it makes", "a"} <= set(texts(figure))
     expected, real = (axes.get_images()[0].get_array() for axes in figure.axes[2:4])
     assert np.ptp(expected[..., 0]) < 1e-3 and expected.mean() > real.mean() + 0.2, "half, and none"

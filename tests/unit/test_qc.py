@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from zcdl_common import networks, qc, session
+from zcdl_common import networks, qc, session, verdict
 from zcdl_common.errors import RunError
 from zcdl_common.task import Baseline, Facts, Prediction, Sample
 
@@ -52,14 +52,14 @@ def test_the_verdict_follows_the_scores(judged):
     assert json.loads((run.quality_control / "summary.json").read_text()) == json.loads(json.dumps(summary))
 
 
-@pytest.mark.parametrize(("shift", "verdict"), [(0.2, "better"), (-0.2, "worse"), (0.0, "same")])
-def test_summaries_of_made_up_scores(finished, shift, verdict):
+@pytest.mark.parametrize(("shift", "word"), [(0.2, "better"), (-0.2, "worse"), (0.0, "same")])
+def test_summaries_of_made_up_scores(finished, shift, word):
     classical = np.linspace(0.5, 0.7, 8)
     table = pd.DataFrame({"image": list("abcdefgh"), "iou": classical + shift, "classical_iou": classical})
     baseline = Baseline("Otsu", "a threshold", Prediction)
-    summary = qc.summarise(finished, table, list("abcdefgh"), baseline)
-    assert summary["verdict"] == verdict and "Otsu" in summary["sentence"]
-    one_group = qc.summarise(finished, table, ["a"] * 8, baseline)
+    summary = verdict.summarise(finished, table, list("abcdefgh"), baseline)
+    assert summary["verdict"] == word and "Otsu" in summary["sentence"]
+    one_group = verdict.summarise(finished, table, ["a"] * 8, baseline)
     assert one_group["verdict"] == "unclear", "eight frames of one movie are one image"
 
 
@@ -69,7 +69,7 @@ def judged_scores(name, **columns):
     config, epochs = SimpleNamespace(seed=0), [{"loss": 1.0}] * 4
     run = SimpleNamespace(network=network, config=config, history=lambda: epochs, split_note="")
     table = pd.DataFrame({"image": list("abc"), **columns})
-    return qc.summarise(run, table, list("abc"), Baseline("Otsu", "a threshold", Prediction))
+    return verdict.summarise(run, table, list("abc"), Baseline("Otsu", "a threshold", Prediction))
 
 
 def test_finding_nothing_is_the_verdict_however_few_the_images():

@@ -68,6 +68,16 @@ def pearson_r(truth: Array, prediction: Array) -> float:
     return float(np.clip(a @ b / norm, -1, 1)) if norm > 0 else float("nan")
 
 
+def mean_pearson_r(truth: Array, prediction: Array) -> float:
+    """Mean over channels of Pearson's correlation of each; constant channels are left out, NaN if all are.
+
+    Taken together, channels of unequal brightness would correlate by their differences alone.
+    """
+    each = [pearson_r(truth[..., c], prediction[..., c]) for c in range(truth.shape[-1])]
+    known = [r for r in each if not np.isnan(r)]
+    return float(np.mean(known)) if known else float("nan")
+
+
 def ssim(truth: Array, prediction: Array, *, data_range: float | None = None) -> float:
     """Structural similarity, at most 1: the mean of `ssim_map` without a border of half a window.
 

@@ -73,3 +73,24 @@ SEGMENT = Task(
     source_label="images",
     target_label="masks",
 )
+
+TRANSLATE = replace(
+    RESTORE,
+    name="translate",
+    target="zcdl_common.translating:target_image",
+    facts="zcdl_common.translating:range_facts",
+    scores="zcdl_common.translating:scores",
+    baseline="zcdl_common.translating:baseline",
+    error_maps="zcdl_common.translating:error_maps",
+    turned=True,
+    zoo_name="image-reconstruction",
+    source_label="source images",
+    target_label="target images",
+)
+
+LABEL_FREE = replace(
+    TRANSLATE,
+    facts="zcdl_common.translating:standard_facts",
+    source_label="transmitted-light images",
+    target_label="fluorescence images",
+)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from zcdl_common.errors import ConfigError
 from zcdl_common.network import Best, Network, Plan
 from zcdl_common.networks.augmented import AugmentedConfig
+from zcdl_common.networks.mixed import MixedConfig
 from zcdl_common.networks.plans import (
     check_patch,
     fill,
@@ -24,7 +25,7 @@ from zcdl_common.scales import Percentile
 from zcdl_common.task import Facts
 
 
-class UNetConfig(AugmentedConfig):
+class UNetConfig(AugmentedConfig, MixedConfig):
     """Parameters of the U-Net notebook."""
 
     network: ClassVar[str] = "unet"
@@ -57,8 +58,6 @@ class UNetConfig(AugmentedConfig):
     """How the weights are changed from the gradient."""
     weight_decay: float = setting(0.0, section="settings", label="weight decay", more=True, ge=0.0, le=1.0)
     """Pulls weights towards zero, against overfitting."""
-    precision: Literal["auto", "float32"] = setting("auto", section="training", label="precision", more=True)
-    """auto: float32 on a CPU, mixed on a GPU that gains from it."""
 
     threshold: float | None = setting(None, section="use", label="threshold", use=True, gt=0.0, lt=1.0)
     """Probability above which a pixel is foreground; empty: chosen on the validation images."""

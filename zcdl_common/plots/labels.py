@@ -7,6 +7,8 @@ METRIC_LABELS = {
     "ssim": "SSIM",
     "nrmse": "NRMSE",
     "pearson_r": "Pearson r",
+    "pearson_r_limit": "Pearson r that noise allows",
+    "disagreement": "change when turned (sd)",
     "resolution_px": "resolution (pixels)",
     "resolution_nm": "resolution (nm)",
     "unsupported_percent": "unsupported pixels (%)",
@@ -50,6 +52,7 @@ LESS_IS_BETTER = frozenset(
         "residual_structure",
         "residual_correlation",
         "residual_coarse",
+        "disagreement",
         "rmse_nm",
         "frc_nm",
         "cycle_error",
@@ -58,7 +61,7 @@ LESS_IS_BETTER = frozenset(
 )
 
 NEARER_ZERO = frozenset({"count_bias", "size_bias"})
-NO_MERIT = frozenset({"n_true", "n_found", "size_true", "size_found"})
+NO_MERIT = frozenset({"pearson_r_limit", "n_true", "n_found", "size_true", "size_found"})
 """Counts and sizes: to be compared with each other, not to be made large or small."""
 
 

@@ -49,15 +49,19 @@ def _draw_share(axes: Axes, error: Array, whole: Array) -> None:
     show(axes, picture, error.shape[:2], whole.shape[1] if whole.ndim == 4 else 0)
 
 
-def uncertainties(rows: Sequence[tuple[Example, Array]], pixel_size: PixelSize = None) -> Figure:
-    """A row an image: input, restored image, the error that the network expects, and the one that it makes.
+def uncertainties(
+    rows: Sequence[tuple[Example, Array]], title: str, pixel_size: PixelSize = None
+) -> Figure:
+    """A row an image: input, predicted image, where the network is unsure, and the error that it makes.
 
     Parameters
     ----------
     rows
-        Images with their truth, and the expected absolute error (Z)YXC in the units of the truth.
+        Images with their truth, and the uncertainty (Z)YXC in the units of the truth.
+    title
+        What kind of uncertainty that is.
     """
-    titles = ["input", "network", "error it expects", "error it makes"]
+    titles = ["input", "network", title, "error it makes"]
     figure, grid = table_of_images([row for row, _ in rows], titles, pixel_size, side=2.3)
     meaning = ""
     for line, (row, expected) in zip(grid, rows, strict=True):

@@ -22,6 +22,7 @@ CAPTIONS = {
     "examples": "Test images: input, truth, network, classical method, and where the network errs.",
     "removed": "Input minus result: noise should look like noise, without outlines of the structures.",
     "uncertainty": "How far the network expects to be wrong, and how far it is.",
+    "disagreement": "How much the prediction changes as the image is turned and mirrored, and how far it is off.",
     "worst": "The test images that scored worse than the mean: the truth, and the errors of the network.",
     "scores_by_plane": "Scores of the planes of the test volumes, from the first to the last.",
     "pairs": "Training images with their targets.",

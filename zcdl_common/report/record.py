@@ -17,7 +17,7 @@ from zcdl_common.errors import RunError, UserError
 from zcdl_common.network import Network
 from zcdl_common.report import words
 
-_COMPANION = re.compile("_(objects|RoiSet|trackmate|labels|probability|uncertainty)$")
+_COMPANION = re.compile("_(objects|RoiSet|trackmate|labels|probability|uncertainty|disagreement)$")
 """What the names of files that belong to a prediction end in."""
 
 Rows = list[dict[str, str]]

@@ -32,6 +32,14 @@ DEFINITIONS = {
     "ssim": "structural similarity of small windows (Wang et al. 2004). 1 is perfect.",
     "nrmse": "root of the mean squared error, divided by the range of the truth. 0 is perfect.",
     "pearson_r": "Pearson correlation of the pixels. It is blind to offset and gain.",
+    "pearson_r_limit": (
+        "Pearson correlation that a perfect prediction would reach, for the noise in the target image: the "
+        "square root of the share of its variance that is alike in neighbouring pixels."
+    ),
+    "disagreement": (
+        "how much the predicted image changes as its source is turned and mirrored (root mean square), in "
+        "standard deviations of the predicted image. 0 is steady; a steady answer can still be wrong."
+    ),
     "resolution_px": _RESOLUTION.format("pixels"),
     "resolution_nm": _RESOLUTION.format("nanometres"),
     "unsupported_percent": (

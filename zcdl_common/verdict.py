@@ -1,0 +1,107 @@
+"""From a score an image to means, intervals, and a plain word: is the network any better?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zcdl_common.advice import found_nothing
+from zcdl_common.metrics import residuals, statistics
+from zcdl_common.plots import metric_label
+from zcdl_common.run import Run
+from zcdl_common.task import Baseline
+
+SECOND = {"psnr": "ssim"}
+"""Score that is named beside the primary one where the two judge differently."""
+MATTERS = 0.005
+"""Difference of the second score below which it agrees."""
+UNKNOWN = "Without clean images nobody can say how near the result is to the truth."
+LEARNED = "These are images that the network learned from, as is usual for this method."
+
+
+def summarise(
+    run: Run, table: pd.DataFrame, groups: list[str], baseline: Baseline, learned: bool = False
+) -> dict[str, Any]:
+    """Means, intervals and the verdict, as summary.json holds them; without a truth there is no verdict."""
+    primary, seed = run.network.primary, run.config.seed
+
+    def of(column: str) -> dict[str, Any] | None:
+        if column not in table:
+            return None
+        return statistics.bootstrap(table[column].to_numpy(), groups=groups, seed=seed).record()
+
+    names = [c for c in table.columns if f"classical_{c}" in table]
+    nothing = found_nothing(run, table)
+    verdict, sentence = None, f"{UNKNOWN} {residuals.sentence(table, baseline.name)}"
+    if primary in table:
+        verdict, sentence = _verdict(run, table, groups, baseline.name, "image" if learned else "test image")
+        if nothing:
+            mean = float(table[f"classical_{primary}"].mean())
+            verdict = "worse" if mean > 0 else verdict
+            score = f"{metric_label(primary)} {mean:.{statistics.decimals(mean)}f}"
+            sentence = f"{nothing} The classical method ({baseline.name}): {score}."
+        if "strips" in run.split_note:
+            sentence = "One field of view: this shows how it works, not how good it is. " + sentence
+    if learned:
+        sentence = f"{LEARNED} {sentence}"
+    return {
+        "network": run.network.name,
+        "task": run.network.task.name,
+        "n_images": len(table),
+        "epochs": len(run.history()),
+        "primary": primary if primary in table else None,
+        "metrics": {
+            name: {"network": of(name), "classical": of(f"classical_{name}"), "input": of(f"input_{name}")}
+            for name in names
+        },
+        "verdict": verdict,
+        "found_nothing": bool(nothing),
+        "learned_from": learned,
+        "sentence": sentence,
+        "classical": baseline.name,
+        "classical_description": baseline.description,
+        "split": run.split_note,
+    }
+
+
+def _verdict(
+    run: Run, table: pd.DataFrame, groups: list[str], classical: str, unit: str
+) -> tuple[statistics.Verdict, str]:
+    """Network and classical method by the primary score; in words also by the second, and the input."""
+    primary, seed = run.network.primary, run.config.seed
+
+    def compared(score: str, **how: Any) -> statistics.Comparison:
+        columns = (table[f"{who}{score}"].to_numpy() for who in ("", "classical_"))
+        return statistics.compare(*columns, groups=groups, seed=seed, **how)
+
+    first = compared(primary, margin=run.network.margin, higher_is_better=run.network.higher_is_better)
+    said = [statistics.sentence(first, metric_label(primary), classical, unit)]
+    if (other := SECOND.get(primary, "")) in table:
+        said.append(statistics.disagreement(first, compared(other, margin=MATTERS), metric_label(other)))
+    said += [_beside_input(run, table), _limit(table)]
+    return first.verdict, " ".join(filter(None, said))
+
+
+def _beside_input(run: Run, table: pd.DataFrame) -> str:
+    """Say where a network does not improve its input by as much as matters."""
+    primary = run.network.primary
+    if f"input_{primary}" not in table:
+        return ""
+    untouched = float(table[f"input_{primary}"].mean())
+    gain = float((table[primary] - table[f"input_{primary}"]).mean())
+    gain, margin = gain if run.network.higher_is_better else -gain, run.network.margin
+    if not gain < margin:
+        return ""
+    score = f"{untouched:.{statistics.decimals(untouched)}f}"
+    how = "worse" if gain < -margin else "no better"
+    return f"It is {how} than the untouched input ({score}): as it is, the network does not help."
+
+
+def _limit(table: pd.DataFrame) -> str:
+    """Say what the noise of the targets alone leaves to be reached."""
+    limit = float(table["pearson_r_limit"].mean()) if "pearson_r_limit" in table else float("nan")
+    if np.isnan(limit) or limit <= float(table["pearson_r"].mean()):  # then it was estimated too low
+        return ""
+    return f"More than about {limit:.2f} cannot be reached: the rest is noise of the target images."
