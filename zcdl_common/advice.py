@@ -14,7 +14,7 @@ MOST = 3
 UNSUPPORTED = 0.5
 """Percent of the pixels of a restored image above which its structure is doubted."""
 UNSTEADY = 0.5
-"""Change of a predicted image as its source is turned, in parts of its contrast, above which it is doubted."""
+"""Change of a predicted image as its source is turned, in parts of its contrast, that raises doubts."""
 FAR_BELOW = {"psnr": 0.85}
 """Part of the median below which a score stands out; two thirds where nothing else is said (not in dB)."""
 
@@ -80,7 +80,7 @@ def _unsteady(table: pd.DataFrame) -> str:
         return ""
     name, change = table.sort_values("disagreement").iloc[-1][["image", "disagreement"]]
     return (
-        f"Do not trust {name}: turn the image and the prediction changes by {change:.0%} of its own contrast. "
+        f"Do not trust {name}: turn the image, and the prediction changes by {change:.0%} of its contrast. "
         f"Where it does so shows quality_control/maps/{name}_disagreement.tif."
     )
 

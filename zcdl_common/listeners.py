@@ -75,6 +75,42 @@ class Checkpoints(Quiet):
         return None
 
 
+class Kept(Quiet):
+    """Keeps the weights of some epochs for good, so that they can be compared.
+
+    Parameters
+    ----------
+    folder
+        Where weights lie.
+    every
+        Epochs between them; None: whenever a tenth of the epochs, or of the time limit, has passed.
+    """
+
+    def __init__(self, folder: Path, every: int | None, budget_minutes: float | None = None):
+        self.folder, self.every, self.budget_minutes = folder, every, budget_minutes
+
+    def epoch(self, moment: Moment) -> str | None:
+        if self._due(moment):
+            moment.model.keep(self.folder, KEPT.format(moment.epoch))  # type: ignore[attr-defined]
+        return None
+
+    def _due(self, moment: Moment) -> bool:
+        if self.every:
+            return moment.epoch % self.every == 0
+
+        def tenths(history: History) -> int:
+            share = len(history) / moment.epochs
+            if self.budget_minutes:
+                share = max(share, sum(row["seconds"] for row in history) / (60 * self.budget_minutes))
+            return int(10 * share)
+
+        return tenths(moment.history) > tenths(moment.history[:-1])
+
+
+KEPT = "epoch_{:05d}"
+"""Name of the weights that are kept of an epoch."""
+
+
 class EarlyStop(Quiet):
     """Ends training when the best epoch lies too far back."""
 

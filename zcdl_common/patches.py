@@ -99,6 +99,17 @@ def cut(
     return source[place], None if target is None else target[place]
 
 
+def busy(image: Array, share: float, rng: np.random.Generator) -> Callable[[Array], bool] | None:
+    """What `cut` may ask of a patch: in a `share` of the calls, to be brighter than its image (Z)YXC is.
+
+    Where structures cover little of the images, patches drawn anywhere would mostly show nothing.
+    """
+    if rng.random() >= share:
+        return None
+    usual = image[..., ::4, ::4, :].mean()
+    return lambda patch: bool(patch.mean() > usual)
+
+
 def _at_least(image: Array, size: tuple[int, ...]) -> Array:
     short = [max(0, s - n) for n, s in zip(image.shape, size, strict=False)]
     if not any(short):

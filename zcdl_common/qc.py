@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from zcdl_common import kept
 from zcdl_common import predict as use
 from zcdl_common.advice import next_steps
 from zcdl_common.data import Data
@@ -80,6 +81,10 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
     summary["next"] = next_steps(run, table, summary)
     write_text(folder / "summary.json", json.dumps(summary, indent=1))
     draw(run, judged, table, summary, settings)
+    if hasattr(run.config, "keep_every"):
+        along = kept.score(run, model, [(j.source, j.truth) for j in judged if j.truth is not None])
+        if len(along):
+            kept.save(run, along)
     if run.network.task.plane_scores and run.facts.ndim == 3 and summary["primary"]:
         save_planes(run, judged)
     return summary

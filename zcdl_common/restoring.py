@@ -24,7 +24,7 @@ def open_images(
     Several folders, separated by ;, are channels of the targets, named after their folders.
     """
     by_folder = [pair(sources, find_files(folder, parameter)) for folder in split_folders(text)]
-    places = [{image: path for image, path in pairing.pairs} for pairing in by_folder]
+    places = [dict(pairing.pairs) for pairing in by_folder]
     paths = {image: tuple(p[image] for p in places) for image in sources if all(image in p for p in places)}
     pairing = Pairing(
         tuple((image, of[0]) for image, of in paths.items()),

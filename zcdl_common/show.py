@@ -16,12 +16,10 @@ from zcdl_common.fit import Listener
 from zcdl_common.listeners import Lines, best_epoch, epochs_text, time_text
 from zcdl_common.network import Network
 from zcdl_common.parameter import value_text
+from zcdl_common.report.pictures import CAPTIONS
 from zcdl_common.run import Run
 from zcdl_common.task import resolve
 from zcdl_common.training import ready, steps_an_epoch
-
-FIGURES = ("examples", "removed", "uncertainty", "disagreement", "worst", "scores", "scores_by_plane", "threshold_curve")
-"""Of quality control, in the order in which they are shown."""
 
 if TYPE_CHECKING:
     from zcdl_common.doctor import Report
@@ -224,7 +222,7 @@ def judged(run: Run, summary: dict[str, Any]) -> None:
         scored = {titles[m]: _interval(methods[m], form) if methods.get(m) else "" for m in known}
         rows.append({"score": plots.metric_label(name), **scored})
     table(rows)
-    for name in FIGURES:
+    for name in CAPTIONS:  # in this order
         path = run.quality_control / "figures" / f"{name}.png"
         only = name == "worst" and summary["n_images"] == 1  # the example already shows it
         if path.exists() and places.in_kernel() and not only:

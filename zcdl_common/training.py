@@ -61,11 +61,13 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
     saved = checkpoint.newest(local, remote)
     history: History = saved.history if saved else []
     states = listeners.Checkpoints(local, remote, run.network.best)
-    keep = [
+    keep: list[Listener] = [
         listeners.Weights(run.weights, run.network.best),
         listeners.LossesTable(run.folder / "losses.csv"),
         states,
     ]
+    if hasattr(config, "keep_every"):
+        keep.append(listeners.Kept(run.weights, config.keep_every, config.time_budget_minutes))
     stops = _stops(run)
     ended = _ended(run, history, stops)
     if ended:

@@ -40,8 +40,17 @@ def standard_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
 
 
 def range_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
-    """Channels of the target images, and the smallest and largest value in any of them."""
-    return _facts(samples, Fixed.percentiles)
+    """Channels of the target images, and the range of their values, from -1 to 1 once it is taken off.
+
+    A thousandth of the pixels at either end may lie outside: a single hot pixel would decide otherwise.
+    """
+    return _facts(samples, _range)
+
+
+def _range(images: Sequence[Any]) -> Fixed:
+    found = Fixed.percentiles(images, 0.1, 99.9)
+    middle = [low + span / 2 for low, span in zip(found.mean, found.std, strict=True)]
+    return Fixed(tuple(middle), tuple(span / 2 for span in found.std))
 
 
 def _middle(limits: Sequence[Any]) -> Fixed:
@@ -104,6 +113,8 @@ def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
 
 
 def error_maps(truth: Array, prediction: Prediction, facts: Facts, source: Array) -> dict[str, Output]:
-    """Where a predicted image is wrong: squared error and local SSIM after the same fit as the scores; and
-    where it changes as the image is turned."""
+    """Where a predicted image is wrong, and where it changes as the image is turned.
+
+    Squared error and local SSIM are taken after the same fit as the scores.
+    """
     return restoring.extras(prediction) | restoring.errors(truth, prediction)

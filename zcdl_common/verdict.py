@@ -1,4 +1,4 @@
-"""From a score an image to means, intervals, and a plain word: is the network any better?"""
+"""Means, intervals, and a plain word whether the network is any better, from the scores of the images."""
 
 from __future__ import annotations
 

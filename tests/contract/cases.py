@@ -62,6 +62,17 @@ CASES = {
             "patches_per_image": 2,
         },
     },
+    "pix2pix": {
+        "2d": {
+            "dataset": "sim_translate_2d",
+            "patch_size": (64, 64),
+            "depth": 4,
+            "filters": 8,
+            "batch_size": 4,
+            "patches_per_image": 4,
+            "keep_every": 1,
+        },
+    },
     "stardist": {
         "2d": {
             "dataset": "sim_instances_2d",

@@ -29,7 +29,7 @@ def test_losses_weights_and_checkpoint_are_written(name, trained):
     assert [row["epoch"] for row in history] == [1, 2]
     assert all(np.isfinite(list(row.values())).all() for row in history)
     assert checkpoint.newest(run.folder / "checkpoint").epoch == 2
-    assert {p.stem for p in run.weights.iterdir()} == {"best", "last"}
+    assert {"best", "last"} <= {p.stem for p in run.weights.iterdir()}
     rows = run.files()
     assert {row["role"] for row in rows} == {"train", "validation", "test"}
     assert all(len(row["sha256"]) == 64 for row in rows)

@@ -214,7 +214,7 @@ class KerasModel:
         with replacing(folder / f"{which}.h5") as target:
             target.write_bytes(data)
 
-    def load(self, folder: Path, which: Which) -> None:
+    def load(self, folder: Path, which: str) -> None:
         """Read what `save` wrote, or a package's model, which may end in layers of its own.
 
         Raises

@@ -182,7 +182,9 @@ def start(module: nn.Module, name: str, state: Mapping[str, Array]) -> list[str]
     """Take the weights that fit from the network `name` in a packed state; returns those left out."""
     prefix = f"module/{name}/"
     found = {
-        k.removeprefix(prefix): torch.from_numpy(np.array(v)) for k, v in state.items() if k.startswith(prefix)
+        k.removeprefix(prefix): torch.from_numpy(np.array(v))
+        for k, v in state.items()
+        if k.startswith(prefix)
     }
     return load_fitting(module, found)
 

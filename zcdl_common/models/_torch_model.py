@@ -47,7 +47,9 @@ class TorchModel:
         self.device = _torch.pick_device()
         torch.manual_seed(config.seed)
         self.net: Any = make().to(self.device, memory_format=_torch.memory_format(facts.ndim))
-        self.optimiser = optimiser(self.net.parameters())
+        self.networks: dict[str, nn.Module] = {"net": self.net}
+        """All that is trained, by name; ``net`` is the one that predicts."""
+        self.optimisers = {"net": optimiser(self.net.parameters())}
         known = facts.extra.get("arithmetic")  # a run keeps its own on whatever device it goes on
         self.arithmetic = known or _torch.arithmetic(config.precision, self.device)
         self.scaler = torch.amp.GradScaler() if self.arithmetic == "float16" else None
@@ -72,22 +74,38 @@ class TorchModel:
         gradient of the whole batch for a loss that is a mean over pixels; class weights, Dice and batch
         normalisation see one part at a time.
         """
-        torch.manual_seed(int(batch["seed"]))
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
-        self.optimiser.zero_grad(set_to_none=True)
+        self.begin_step(batch, learning_rate)
         loss = self._backward(batch, self.part)
-        if self.scaler is None:
-            self.optimiser.step()
-        else:
-            self.scaler.step(self.optimiser)
-            self.scaler.update()
+        self.end_step("net")
         return {"loss": loss}
 
-    def _backward(self, batch: Batch, part: int) -> torch.Tensor:
-        self.net.train()
+    def begin_step(self, batch: Batch, learning_rate: float) -> None:
+        """Chance, learning rate and mode of a step; gradients are gone."""
+        torch.manual_seed(int(batch["seed"]))
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate
+        for network in self.networks.values():
+            network.train()
         for module in self.frozen:
             module.eval()  # batch statistics of frozen layers stay as they were learned
+
+    def scaled(self, loss: torch.Tensor) -> torch.Tensor:
+        """A loss as it goes backwards: made larger where small gradients would vanish in float16."""
+        return loss if self.scaler is None else self.scaler.scale(loss)
+
+    def end_step(self, *names: str) -> None:
+        """Let optimisers change the weights."""
+        for name in names:
+            if self.scaler is None:
+                self.optimisers[name].step()
+            else:
+                self.scaler.step(self.optimisers[name])
+        if self.scaler is not None:
+            self.scaler.update()
+
+    def _backward(self, batch: Batch, part: int) -> torch.Tensor:
         total: torch.Tensor | float = 0.0
         size = len(batch["source"])
         for start in range(0, size, part):
@@ -97,22 +115,22 @@ class TorchModel:
             with _torch.autocast(self.arithmetic, self.device):
                 output = self.net(x)
             loss = self.loss(output.float(), y) * (len(x) / size)
-            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+            self.scaled(loss).backward()
             total = total + loss.detach()
         return total
 
     def fit_memory(self, batch: Batch) -> int:
         """Try a step and halve the part of a batch until it fits; weights stay as they were."""
-        before = self.state()
+        before, rate = self.state(), self.config.learning_rate
 
         def attempt(part: int) -> None:
-            self.optimiser.zero_grad(set_to_none=True)
-            self._backward({**batch, **{k: batch[k][:part] for k in ("source", "target")}}, part)
+            self.part = part
+            self.step({**batch, **{k: batch[k][:part] for k in ("source", "target")}}, rate)
 
-        self.part = _torch.largest_part(self.config.batch_size, attempt)
-        self.optimiser.zero_grad(set_to_none=True)
-        self.restore(before)
-        return self.part
+        try:
+            return _torch.largest_part(self.config.batch_size, attempt)
+        finally:
+            self.restore(before)
 
     def whole(self, sample: Sample) -> tuple[Array, Array]:
         """Output and target of the middle of a validation image, both (Z)YX[K]."""
@@ -132,24 +150,32 @@ class TorchModel:
     # -- weights ----------------------------------------------------------------------------------
 
     def parameters(self) -> int:
-        """How many numbers the network has learned."""
+        """How many numbers the network that predicts has learned."""
         return sum(math.prod(p.shape) for p in self.net.parameters())
 
     def state(self) -> dict[str, Array]:
-        return _torch.pack({"net": self.net}, {"net": self.optimiser}, self.scaler)
+        return _torch.pack(self.networks, self.optimisers, self.scaler)
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        _torch.unpack(state, {"net": self.net}, {"net": self.optimiser}, self.scaler)
+        _torch.unpack(state, self.networks, self.optimisers, self.scaler)
 
     def start(self, state: Mapping[str, Array]) -> list[str]:
         """Take the weights that fit from another model's `state`; returns the names of those left out."""
-        return _torch.start(self.net, "net", state)
+        return [key for name, net in self.networks.items() for key in _torch.start(net, name, state)]
 
     def save(self, folder: Path, which: Which) -> None:
-        _torch.save_weights(self.net, folder / f"{which}.pt")
+        for name, network in self.networks.items():
+            _torch.save_weights(network, _file(folder, which, name))
 
-    def load(self, folder: Path, which: Which) -> None:
-        self.net.load_state_dict(_torch.read_weights(folder / f"{which}.pt"))
+    def load(self, folder: Path, which: str) -> None:
+        for name, network in self.networks.items():
+            path = _file(folder, which, name)
+            if name == "net" or path.exists():  # a package holds only the one that predicts
+                network.load_state_dict(_torch.read_weights(path))
+
+
+def _file(folder: Path, which: str, name: str) -> Path:
+    return folder / (f"{which}.pt" if name == "net" else f"{which}_{name}.pt")
 
 
 def frozen_parts(net: Any, freeze: str) -> list[nn.Module]:

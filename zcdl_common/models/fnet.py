@@ -19,7 +19,7 @@ from zcdl_common.models.nets import fnet as nets
 from zcdl_common.network import Geometry, Map, WeightsFiles
 from zcdl_common.networks.fnet import FnetConfig, levels
 from zcdl_common.networks.plans import multiples
-from zcdl_common.patches import cut
+from zcdl_common.patches import busy, cut
 from zcdl_common.task import Array, Facts, Prediction, Sample
 
 
@@ -52,14 +52,9 @@ class FnetModel(TorchModel):
 
     def patch(self, sample: Sample, rng: np.random.Generator) -> tuple[Array, Array]:
         """One patch of one pair, augmented where that is asked for."""
-        busy = rng.random() < self.config.busy_patches
-        source, target = cut(
-            sample.source.read(),
-            sample.target.read(),
-            self.config.patch_size,
-            rng,
-            wanted=(lambda patch: patch.mean() > 0) if busy else None,
-        )
+        target = sample.target.read()
+        wanted = busy(target, self.config.busy_patches, rng)
+        source, target = cut(sample.source.read(), target, self.config.patch_size, rng, wanted)
         return augment(source, target, rng, self.changes) if self.config.augment else (source, target)
 
     def learned(self, target: Array) -> torch.Tensor:

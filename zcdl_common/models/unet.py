@@ -19,7 +19,7 @@ from zcdl_common.network import Geometry, Map, WeightsFiles
 from zcdl_common.networks.plans import multiples
 from zcdl_common.networks.unet import UNetConfig, downscaling, levels
 from zcdl_common.patches import cut
-from zcdl_common.task import Array, Batch, Facts, Prediction, Sample
+from zcdl_common.task import Array, Facts, Prediction, Sample
 
 
 class UNetModel(TorchModel):

@@ -9,10 +9,13 @@ from zcdl_common.network import Network
 from zcdl_common.networks.care import CARE
 from zcdl_common.networks.fnet import FNET
 from zcdl_common.networks.noise2void import NOISE2VOID
+from zcdl_common.networks.pix2pix import PIX2PIX
 from zcdl_common.networks.stardist import STARDIST
 from zcdl_common.networks.unet import UNET
 
-NETWORKS: dict[str, Network] = {network.name: network for network in (UNET, CARE, NOISE2VOID, STARDIST, FNET)}
+NETWORKS: dict[str, Network] = {
+    network.name: network for network in (UNET, CARE, NOISE2VOID, STARDIST, FNET, PIX2PIX)
+}
 
 
 def tasks() -> list[str]:

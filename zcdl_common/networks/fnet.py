@@ -33,11 +33,6 @@ class FnetConfig(TranslationConfig):
     """How often the image is halved inside the network; more sees further and learns slower."""
     filters: int | None = setting(None, section="settings", label="filters", more=True, ge=4, le=128)
     """Features of the first level; they double at each further one."""
-    busy_patches: float = setting(
-        0.5, section="settings", label="share of busy patches", more=True, ge=0.0, le=1.0
-    )
-    """So many of the patches show more fluorescence than most of their image does; the others lie anywhere.
-    Helps where cells cover little of the images."""
 
 
 def levels(config: FnetConfig, facts: Facts, depth: int | None = None) -> tuple[tuple[int, ...], ...]:
@@ -73,7 +68,10 @@ def plan(config: FnetConfig, facts: Facts) -> Plan:
         config,
         {
             "depth": (depth, f"an image of {size_text(sides)} pixels and {device}; 4 in the publication"),
-            "filters": (32 if gpu else 16, f"a size that {device} trains in reasonable time; 32 in the publication"),
+            "filters": (
+                32 if gpu else 16,
+                f"what {device} trains in reasonable time; 32 in the publication",
+            ),
             "patch_size": (
                 patch,
                 patch_reason(facts, "cells and their surroundings, in images of " + size_text(sides)),
@@ -104,7 +102,7 @@ FNET = Network(
     scale=lambda facts: MeanStd(),
     target_scale=lambda facts: MeanStd(),
     output_scale=output_scale,
-    summary="predicts a fluorescence stain from transmitted light, in 2D and 3D, also from a stack to one plane",
-    limits="It can only show what leaves a trace in transmitted light, and how bright a stain is leaves none: "
-    "brightness is a guess from the training images.",
+    summary="predicts fluorescence from transmitted light, in 2D and 3D, also from a stack to one plane",
+    limits="It can only show what leaves a trace in transmitted light. How bright a stain is leaves none: "
+    "its brightness is a guess from the training images.",
 )

@@ -10,8 +10,14 @@ from zcdl_common.parameter import setting
 class TranslationConfig(GeometryConfig, MixedConfig):
     """What pix2pix, CycleGAN and fnet share."""
 
+    busy_patches: float = setting(
+        0.5, section="settings", label="share of busy patches", more=True, ge=0.0, le=1.0
+    )
+    """So many of the patches are brighter, in the target, than their image is on average; the others lie
+    anywhere. Helps where structures cover little of the images."""
+
     scale: float = setting(0.0, section="augmentation", label="size change", ge=0.0, le=0.5)
-    """Enlarge or shrink by up to this share. Interpolation smooths fine texture, so leave 0 where it matters."""
+    """Enlarge or shrink by up to this share. Interpolation smooths fine texture: leave 0 where it matters."""
 
     disagreement: bool = setting(False, section="use", label="also save where it is unsure", use=True)
-    """Also writes how much the prediction changes as the image is turned and mirrored; takes 8 times as long."""
+    """Also writes how much the prediction changes as the image is turned and mirrored; 8 times as slow."""

@@ -1,7 +1,7 @@
 """Figures: every function returns a matplotlib Figure, built without pyplot and without a display."""
 
 from zcdl_common.plots.comparison import scores
-from zcdl_common.plots.curves import best_epoch, live, losses, threshold_curve
+from zcdl_common.plots.curves import best_epoch, kept, live, losses, threshold_curve
 from zcdl_common.plots.galleries import Example, examples, pairs, patches, worst
 from zcdl_common.plots.instances import draw_instance_errors, draw_instances
 from zcdl_common.plots.labels import metric_label
@@ -20,6 +20,7 @@ __all__ = [
     "draw_restoration",
     "draw_segmentation",
     "examples",
+    "kept",
     "live",
     "losses",
     "metric_label",

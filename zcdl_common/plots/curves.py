@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,6 +153,43 @@ def threshold_curve(
     axes.set_xlim(0, 1)
     title = f"Threshold {chosen:.2f}, chosen on validation images"
     style.tidy(axes, "threshold on the probability", label, title)
+    return figure
+
+
+def kept(table: Mapping[str, Sequence[float]], metric: str, best: int) -> Figure:
+    """Score of the weights that were kept along a training: of validation images, and of test images.
+
+    Parameters
+    ----------
+    table
+        Columns ``epoch`` and ``test``, and ``validation`` where those images were scored alike.
+    metric
+        Name of the score.
+    best
+        The epoch that the validation images chose among all.
+    """
+    figure = style.new_figure(4.6, 2.9)
+    axes = figure.subplots()
+    for column, who, label in (
+        ("validation", "validation", "validation images"),
+        ("test", "network", "test images"),
+    ):
+        if column in table:
+            axes.plot(
+                table["epoch"],
+                table[column],
+                "o-",
+                color=style.COLOURS[who],
+                lw=1.6,
+                markersize=4,
+                label=label,
+            )
+    axes.axvline(
+        best, color=style.COLOURS["best"], lw=1.4, linestyle="--", label=f"chosen on validation: epoch {best}"
+    )
+    axes.legend(fontsize=style.SMALL, frameon=False, loc="lower right")
+    style.whole_numbers(axes)
+    style.tidy(axes, "epoch", metric_label(metric), "Weights kept along the training")
     return figure
 
 

@@ -49,9 +49,7 @@ def _draw_share(axes: Axes, error: Array, whole: Array) -> None:
     show(axes, picture, error.shape[:2], whole.shape[1] if whole.ndim == 4 else 0)
 
 
-def uncertainties(
-    rows: Sequence[tuple[Example, Array]], title: str, pixel_size: PixelSize = None
-) -> Figure:
+def uncertainties(rows: Sequence[tuple[Example, Array]], title: str, pixel_size: PixelSize = None) -> Figure:
     """A row an image: input, predicted image, where the network is unsure, and the error that it makes.
 
     Parameters

@@ -18,17 +18,19 @@ MOST_BYTES = 150_000
 """A PNG above this size is replaced by a JPEG, if that is smaller: photographs are, curves are not."""
 
 CAPTIONS = {
-    "threshold_curve": "Score of the validation images over the threshold on the probability.",
     "examples": "Test images: input, truth, network, classical method, and where the network errs.",
     "removed": "Input minus result: noise should look like noise, without outlines of the structures.",
     "uncertainty": "How far the network expects to be wrong, and how far it is.",
-    "disagreement": "How much the prediction changes as the image is turned and mirrored, and how far it is off.",
+    "disagreement": "How much the prediction changes as the image is turned, and how far it is off.",
     "worst": "The test images that scored worse than the mean: the truth, and the errors of the network.",
+    "scores": "Scores of the test images, from the classical method to the network.",
     "scores_by_plane": "Scores of the planes of the test volumes, from the first to the last.",
+    "threshold_curve": "Score of the validation images over the threshold on the probability.",
+    "kept": "Score of the weights that were kept along the training.",
     "pairs": "Training images with their targets.",
     "patches": "Training patches before and after augmentation.",
 }
-"""Figures of quality control that are known by name; others show their name."""
+"""Figures by name, in the order in which section 6 shows them; others show their name."""
 
 
 def from_figure(figure: Figure, caption: str, alt: str) -> Picture:

@@ -1,4 +1,4 @@
-"""Label-free prediction in two or three dimensions; imports torch alone, since this file travels inside packages."""
+"""fnet in two or three dimensions; imports torch alone, since this file travels inside exported packages."""
 
 from collections.abc import Sequence
 

@@ -1,0 +1,107 @@
+"""pix2pix with weights, in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from zcdl_common import restoring
+from zcdl_common.augment import augment
+from zcdl_common.metrics.images import mean_pearson_r
+from zcdl_common.models import _torch
+from zcdl_common.models._gan import GanModel, Terms
+from zcdl_common.models.nets import patchgan
+from zcdl_common.models.nets import pix2pix as nets
+from zcdl_common.network import Geometry, Map, WeightsFiles
+from zcdl_common.networks.pix2pix import Pix2PixConfig
+from zcdl_common.patches import busy, cut
+from zcdl_common.task import Array, Facts, Prediction, Sample
+
+JUDGE_LEVELS = 3
+"""Patches of 70 pixels are judged, as in the publication."""
+
+
+class Pix2PixModel(GanModel):
+    """See `zcdl_common.network.Model`. One map (B, YXK): the translated channels.
+
+    References
+    ----------
+    Isola et al. 2017, doi:10.1109/CVPR.2017.632. Batches are larger than one, so batch normalisation uses
+    what it has learned when it predicts; a tile then equals the same part of the whole image.
+    """
+
+    def __init__(self, config: Pix2PixConfig, facts: Facts):
+        names = tuple(facts.extra["target_channels"])
+        self.kwargs: dict[str, Any] = {
+            "channels_in": len(facts.channels),
+            "channels_out": len(names),
+            "base": config.filters,
+            "depth": config.depth,
+            "dropout": config.dropout,
+        }
+        self.geometry = Geometry((2**config.depth,) * 2, (nets.field_of_view(config.depth),) * 2)
+        self.maps = (Map("translated", names, "translated image, in the units of the targets"),)
+        pair = len(facts.channels) + len(names)
+        super().__init__(
+            {"net": lambda: nets.UNetGenerator(**self.kwargs)},
+            {
+                "judge": lambda: patchgan.PatchDiscriminator(
+                    pair, config.filters, JUDGE_LEVELS, nn.BatchNorm2d
+                )
+            },
+            config,
+            facts,
+        )
+        self.changes = config.augmentation()
+
+    def patch(self, sample: Sample, rng: np.random.Generator) -> tuple[Array, Array]:
+        """One patch of one pair, augmented where that is asked for."""
+        target = sample.target.read()
+        wanted = busy(target, self.config.busy_patches, rng)
+        source, target = cut(sample.source.read(), target, self.config.patch_size, rng, wanted)
+        return augment(source, target, rng, self.changes) if self.config.augment else (source, target)
+
+    def make(self, piece: dict[str, torch.Tensor]) -> tuple[Terms, dict[str, torch.Tensor]]:
+        """Look real to the judge, and be near to the true image."""
+        found = self.net(piece["source"])
+        said = self.networks["judge"](torch.cat([piece["source"], found], dim=1)).float()
+        terms = {
+            "loss_real": F.binary_cross_entropy_with_logits(said, torch.ones_like(said)),
+            "loss_difference": self.config.l1_weight * F.l1_loss(found.float(), piece["target"]),
+        }
+        return terms, {"judge": found}
+
+    def judge(self, piece: dict[str, torch.Tensor], made: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Tell true pairs from made ones; half as fast as the generator learns."""
+        judge, losses = self.networks["judge"], []
+        for image, truth in ((piece["target"], 1.0), (made["judge"], 0.0)):
+            said = judge(torch.cat([piece["source"], image.to(piece["source"].dtype)], dim=1)).float()
+            losses.append(F.binary_cross_entropy_with_logits(said, torch.full_like(said, truth)))
+        return sum(losses) / 2
+
+    def validate(self, samples: Sequence[Sample]) -> dict[str, float]:
+        """Mean absolute difference and Pearson's r over the middle of each validation image."""
+        pairs = [self.whole(sample) for sample in samples]
+        return {
+            "val_loss": float(np.mean([np.abs(found - true).mean() for found, true in pairs])),
+            "val_pearson_r": float(np.mean([mean_pearson_r(true, found) for found, true in pairs])),
+        }
+
+    def decode(self, maps: tuple[Array, ...], settings: Mapping[str, Any]) -> Prediction:
+        """Map (YXK) -> image float32 (YXK) in the units of the targets."""
+        return restoring.decode(maps[0], self.facts)
+
+    def weights(self, folder: Path, test_input: Array) -> WeightsFiles:
+        """State dict, TorchScript and ONNX whose output has the units of the targets."""
+        units = restoring.output_scale(self.facts).limits()
+        kwargs = {**self.kwargs, "gain": units.span.tolist(), "offset": units.offset.tolist()}
+        exported = nets.UNetGenerator(**kwargs)
+        exported.load_state_dict(self.net.state_dict())
+        names = ("raw", self.maps[0].name)
+        return _torch.convert(exported, test_input, folder, names, Path(nets.__file__), kwargs)

@@ -1,0 +1,102 @@
+"""pix2pix: one kind of image turned into another, learned from pairs, with a judge of what looks real."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from zcdl_common.errors import ConfigError
+from zcdl_common.network import Best, Network, Plan
+from zcdl_common.networks.adversarial import AdversarialConfig
+from zcdl_common.networks.plans import check_patch, fill, patch_reason, plan_patch, size_text, smallest
+from zcdl_common.networks.tasks import TRANSLATE
+from zcdl_common.parameter import setting
+from zcdl_common.restoring import output_scale
+from zcdl_common.scales import Percentile
+from zcdl_common.task import Facts
+
+
+class Pix2PixConfig(AdversarialConfig):
+    """Parameters of the pix2pix notebook."""
+
+    network: ClassVar[str] = "pix2pix"
+
+    depth: int | None = setting(None, section="settings", label="depth", more=True, ge=2, le=8)
+    """How often the image is halved inside the generator; more sees further and learns slower."""
+    filters: int | None = setting(None, section="settings", label="filters", more=True, ge=4, le=128)
+    """Features of the first level of the generator, and of the judge; they double at each further one."""
+    l1_weight: float = setting(
+        100.0, section="settings", label="weight of the difference", more=True, ge=0.0, le=10_000.0
+    )
+    """How much the difference to the true image counts beside looking real. Less invents more."""
+    dropout: float = setting(0.5, section="settings", label="dropout", more=True, ge=0.0, lt=1.0)
+    """Share of the deepest features that is left out at random in training."""
+
+
+def plan(config: Pix2PixConfig, facts: Facts) -> Plan:
+    """Fill what is automatic from the images.
+
+    Raises
+    ------
+    ConfigError
+        The images are stacks, or the patch does not fit the network or the images.
+    """
+    if facts.ndim == 3:
+        raise ConfigError(
+            "The images are stacks (ZYX), and this network knows single planes. Set axes = TYX to learn from "
+            "each plane by itself, axes = CYX to take the planes as channels, or use the fnet notebook in 3D."
+        )
+    gpu, sides = facts.device == "gpu", smallest(facts)
+    device = "a GPU" if gpu else "a CPU"
+    limit = min(min(s, facts.extra.get("gap", s)) for s in sides)
+    depth = config.depth or max(2, min(8 if gpu else 6, int(math.log2(max(limit, 16)))))
+    multiple = (2**depth,) * 2
+    patch = plan_patch(config, facts, (256, 256) if gpu else (128, 128), multiple)
+    size = math.prod(patch)
+    batch = config.batch_size or max(1, min(16, (2**18 if gpu else 2**16) // size))
+    per_image = max(1, round(math.prod(map(float, sides)) / size))
+    n_train = max(1, facts.counts.get("train", 1))
+    patches = config.patches_per_image or min(256, max(per_image, math.ceil(16 * batch / n_train)))
+    planned = fill(
+        config,
+        {
+            "depth": (depth, f"an image of {size_text(sides)} pixels and {device}; 8 in the publication"),
+            "filters": (
+                64 if gpu else 32,
+                f"what {device} trains in reasonable time; 64 in the publication",
+            ),
+            "patch_size": (
+                patch,
+                patch_reason(facts, "structures and their surroundings, in images of " + size_text(sides)),
+            ),
+            "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
+            "patches_per_image": (
+                patches,
+                "covers an image about once an epoch" if patches == per_image else "16 steps an epoch",
+            ),
+            "epochs": (200, "as in the publication; a time limit may end sooner"),
+            "learning_rate": (2e-4, "as in the publication; falls to 0 in the second half"),
+        },
+    )
+    check_patch(planned.config, facts, multiple)
+    return planned
+
+
+PIX2PIX = Network(
+    name="pix2pix",
+    title="pix2pix: paired image translation",
+    task=TRANSLATE,
+    backend="torch",
+    Config=Pix2PixConfig,
+    model="zcdl_common.models.pix2pix:Pix2PixModel",
+    cite=("10.1109/CVPR.2017.632",),
+    plan=plan,
+    primary="pearson_r",
+    scale=lambda facts: Percentile(),
+    target_scale=output_scale,
+    output_scale=output_scale,
+    best=Best("val_pearson_r", "max"),
+    summary="turns one kind of image into another after learning from pairs of the same field, in 2D",
+    limits="It paints what looks real. What the source does not show is invented from the training images, "
+    "and looks as crisp as the rest.",
+)
