@@ -78,6 +78,17 @@ def test_what_does_not_look_like_the_domain_scores_clearly_worse(domain, held_ou
     assert feature_distance(spoilt, domain) > 0.1
 
 
+def test_an_image_whose_every_window_is_real_but_none_shows_cells_is_seen():
+    rng = np.random.default_rng(6)
+    background = [
+        np.rint(rng.poisson(10, (128, 128, 1)) + rng.normal(0, 2, (128, 128, 1))) for _ in range(14)
+    ]
+    halves = [np.concatenate([cells(rng, (64, 128)), one[:64]]) for one in background]
+    domain = domain_of(halves[:10])
+    own = [distance_to_set(image, domain) for image in halves[10:]]
+    assert min(distance_to_set(image, domain) for image in background[10:]) > 1.3 * max(own)
+
+
 def test_results_that_are_all_alike_look_real_one_by_one_but_not_as_a_set(domain, held_out):
     alike = [held_out[0]] * 5
     assert np.mean([distance_to_set(image, domain) for image in alike]) < 1.3

@@ -103,10 +103,11 @@ def test_pixels_that_share_a_value_become_the_mean_of_what_they_stand_for():
     np.testing.assert_allclose(made[0, :, 0], [0.25, 0.75, 0.875, 1.0, 0.25])
 
 
-def test_equal_seeds_give_equal_methods_and_too_few_targets_are_refused():
-    source, target = images(0, stained, 3), images(1, grey, 3)
+def test_equal_seeds_give_equal_methods_and_empty_sets_are_refused():
+    source, target = images(0, stained, 2), images(1, grey, 2)
     first, second = (recolour(source, target, seed=1) for _ in range(2))
     assert first.scores == second.scores
     np.testing.assert_array_equal(first.predict(source[0]), second.predict(source[0]))
-    with pytest.raises(DataError, match="no image"):
-        recolour(source, [])
+    for sets in ((source, []), ([], target)):
+        with pytest.raises(DataError, match="no image"):
+            recolour(*sets)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zcdl_common.baselines import Classical
+from zcdl_common.errors import DataError
 from zcdl_common.metrics.distributions import distance_to_set
 from zcdl_common.metrics.domain import domain_of, pooled
 from zcdl_common.task import Array
@@ -77,13 +78,15 @@ def recolour(source_images: Sequence[Array], target_images: Sequence[Array], *, 
     Raises
     ------
     DataError
-        The target images are too few to compare with, see `domain_of`.
+        A domain has no images, or the target too few to compare with, see `domain_of`.
 
     References
     ----------
     Reinhard, E. et al. (2001). Color transfer between images. IEEE Computer Graphics and Applications 21,
     34-41. doi:10.1109/38.946629 (means and standard deviations; here the whole distributions are matched)
     """
+    if not source_images:
+        raise DataError("There is no image to recolour. Name a folder that holds some as source.")
     rng = np.random.default_rng(seed)
     source, target = _some(source_images, LEARNED_FROM, rng), _some(target_images, LEARNED_FROM, rng)
     domain = domain_of(target)

@@ -27,7 +27,8 @@ def distance_to_set(image: Array, domain: Domain) -> float:
 
     Notes
     -----
-    With real fluorescence images of nuclei: held-out ones 0.7 to 1.5 (mean 1.05), the same ones blurred by a
+    With 42 real fluorescence images of nuclei: held-out ones 0.7 to 1.5 (mean 1.05; with 6 to 12 images in
+    the domain the mean is 0.8 to 1.05), copies of its own images below 0.5, the held-out ones blurred by a
     pixel 3.0, shuffled pixels 3.5, constant 6.7, a background without nuclei 2.7; histology in grey 27,
     inverted 11, inverted with the histogram of the fluorescence images 2.6. That the nearest neighbours of
     real data measure the quality of single generated images is the idea of Kynkäänniemi et al.
