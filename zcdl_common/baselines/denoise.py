@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from zcdl_common.baselines import Classical
+from zcdl_common.baselines.held_out import folds
 from zcdl_common.metrics.images import fit_to, normalise, psnr
 from zcdl_common.patches import centre
 from zcdl_common.task import Array
@@ -227,7 +228,5 @@ def _held_out(scores: Any) -> float:
     count = scores.shape[1]
     if count == 1:
         return float(scores.max())
-    even = np.arange(count) % 2 == 0
-    halves: list[tuple[Array, Array]] = [(even, ~even), (~even, even)]
-    found = [scores[int(scores[:, fit].mean(1).argmax()), rest] for fit, rest in halves]
+    found = [scores[int(scores[:, fit].mean(1).argmax()), rest] for fit, rest in folds(count)]
     return float(np.mean(np.concatenate(found)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -19,6 +19,8 @@ SCALES = {2: (1.0, 2.0, 4.0, 8.0), 3: (1.0, 2.0, 4.0)}
 """Sigmas of the filters in YX pixels, by number of spatial axes."""
 BLOCK = {2: (512, 512), 3: (32, 192, 192)}
 """Pixels classified at a time: memory does not grow with the image."""
+BLOCK_VALUES = 1 << 21
+"""Pixels times channels of a block, at most: nor with the channels."""
 WORKERS = 4
 """Blocks in memory at a time, at most."""
 TREES = 50
@@ -33,17 +35,7 @@ class Forest:
     aspect: float = 1.0
 
     def __call__(self, source: Array) -> Array:
-        result = np.empty(source.shape[:-1], np.int32)
-        bounds = intensity_bounds(source)
-
-        def fill(core: tuple[slice, ...]) -> None:
-            described = features(source, self.aspect, bounds, core)
-            rows = described.reshape(-1, described.shape[-1])
-            result[core] = self.classify(rows).reshape(described.shape[:-1])
-
-        with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
-            deque(pool.map(fill, cores(result.shape, BLOCK[result.ndim])), maxlen=0)
-        return result
+        return fill(np.empty(source.shape[:-1], np.int32), source, self.aspect, self.classify)
 
     def classify(self, rows: Array) -> Array:
         """Class of each row of features: int32 (P,)."""
@@ -51,6 +43,31 @@ class Forest:
 
     def __str__(self) -> str:
         return f"{TREES} trees on intensity, edges and curvature at several scales"
+
+
+def fill(result: Array, source: Array, aspect: float, judge: Callable[[Array], Array]) -> Array:
+    """Write what `judge` makes of the features (P, F) of each pixel into `result`, block by block.
+
+    Parameters
+    ----------
+    result
+        (Z)YX, or (Z)YXK for several numbers a pixel; returned.
+    source, aspect
+        As in `features`.
+    judge
+        Features (P, F) -> (P,) or (P, K); called by several threads.
+    """
+    bounds = intensity_bounds(source)
+    numbers = int(np.prod(result.shape[source.ndim - 1 :]))
+    size = block((*source.shape[:-1], max(source.shape[-1], numbers)))
+
+    def write(core: tuple[slice, ...]) -> None:
+        described = features(source, aspect, bounds, core)
+        result[core] = judge(described.reshape(-1, described.shape[-1])).reshape(result[core].shape)
+
+    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
+        deque(pool.map(write, cores(source.shape[:-1], size)), maxlen=0)
+    return result
 
 
 def fit(rows: Array, classes: Array, weights: Array, *, seed: int, aspect: float) -> Forest:
@@ -104,6 +121,12 @@ def features(source: Array, aspect: float, bounds: Array, core: tuple[slice, ...
     return np.stack(maps, axis=-1)
 
 
+def n_features(shape: Sequence[int]) -> int:
+    """Numbers that describe a pixel of an image of this shape, (Z)YXC."""
+    axes = len(shape) - 1
+    return shape[-1] * (1 + len(SCALES[axes]) * (2 + axes))
+
+
 def intensity_bounds(source: Array) -> Array:
     """Percentile 1 of each channel and its distance to percentile 99.8, whole image: float32 (2, C)."""
     low, high = percentiles([source], [1, 99.8])
@@ -129,6 +152,15 @@ def draw(truth: Array, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
         picks.append(rng.choice(where, size, replace=False))
         weights.append(np.full(size, len(where) / size / flat.size))
     return np.concatenate(picks), np.concatenate(weights)
+
+
+def block(shape: Sequence[int]) -> tuple[int, ...]:
+    """Sides of the blocks in which an image of this shape, (Z)YXC, is described."""
+    *sides, channels = *BLOCK[len(shape) - 1], shape[-1]
+    while np.prod(sides) * channels > BLOCK_VALUES and max(sides) > 1:
+        longest = int(np.argmax(sides))
+        sides[longest] = -(-sides[longest] // 2)
+    return tuple(sides)
 
 
 def cores(shape: Sequence[int], size: Sequence[int]) -> Iterator[tuple[slice, ...]]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zcdl_common.baselines import Classical, forest, threshold
+from zcdl_common.baselines.held_out import folds, halves
 from zcdl_common.baselines.threshold import Labelled
 from zcdl_common.errors import DataError
 from zcdl_common.metrics.segmentation import scores
@@ -122,10 +123,7 @@ def _prepare(train: Sequence[Labelled], seed: int) -> list[Labelled]:
         images[-1] = _crop(*found)
     if len(images) > 1:
         return images
-    source, truth = images[0]
-    axis = int(np.argmax(truth.shape))
-    pieces = (np.array_split(a, 2, axis) for a in (source, truth))
-    return list(zip(*pieces, strict=True))
+    return halves(*images[0])
 
 
 def _crop(source: Array, truth: Array) -> Labelled:
@@ -141,12 +139,6 @@ def _crop(source: Array, truth: Array) -> Labelled:
     return source[window], truth[window]
 
 
-def _folds(count: int) -> list[tuple[Array, Array]]:
-    """Images to tune on and to score, twice."""
-    even = np.arange(count) % 2 == 0
-    return [(even, ~even), (~even, even)]
-
-
 def _tuned(table: threshold.Table, complete: bool) -> Candidate:
     """Best threshold on all images, and how the best of one half does on the other."""
     variants, ious = list(table), np.array(list(table.values()))
@@ -154,7 +146,7 @@ def _tuned(table: threshold.Table, complete: bool) -> Candidate:
     def best(columns: Array) -> int:
         return int(np.argmax([_mean(row) for row in ious[:, columns]]))
 
-    held_out = np.concatenate([ious[best(fit), score] for fit, score in _folds(ious.shape[1])])
+    held_out = np.concatenate([ious[best(fit), score] for fit, score in folds(ious.shape[1])])
     return Candidate(_mean(held_out), variants[best(np.ones(ious.shape[1], bool))], complete)
 
 
@@ -180,7 +172,7 @@ def _forest(
         return forest.fit(*map(np.concatenate, parts), seed=seed, aspect=aspect)
 
     ious = []
-    for use, score in _folds(len(images)):
+    for use, score in folds(len(images)):
         if late():
             return None
         trees = fit(use)

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from zcdl_common.baselines import Classical
+from zcdl_common.baselines.held_out import folds
 from zcdl_common.baselines.threshold import Labelled, Local, Otsu, local_table, otsu_table
 from zcdl_common.baselines.watershed import Mask, Watershed
 from zcdl_common.errors import DataError
@@ -65,8 +66,7 @@ def separate(
     started = time.monotonic()
     images = _prepare(train, seed)
     binary = [(source, (labels > 0).astype(np.int32)) for source, labels in images]
-    even = np.arange(len(images)) % 2 == 0
-    fits: list[Array] = [even | ~even, even, ~even]
+    fits = [np.ones(len(images), bool), *(fit for fit, _ in folds(len(images)))]
     best: dict[str, Watershed] = {}
     held_out: dict[str, float] = {}
     took: dict[str, float] = {}
