@@ -179,10 +179,19 @@ def test_a_single_image_is_judged_by_its_halves():
     assert "two halves" in best.description and best.scores[LINEAR] > 0.98
 
 
+def test_an_image_of_which_one_half_has_no_target_is_learned_from():
+    ((source, target),) = pairs(linear, 1)
+    target[:, 30:] = np.nan
+    best = regress([(source, target)])
+    assert set(best.scores.values()) == {0.0}, "nothing is left to judge by"
+    assert pearson_r(linear(source), best.predict(source)) > 0.9
+
+
 def test_time_limit_leaves_out_images_and_trees_and_says_so():
     best = regress(pairs(linear), seconds=0.0)
     assert set(best.scores) == {LINEAR}
     assert f"Not used within 0 s: 2 images, {TREES}." in best.description
+    assert "on 2 training images" in best.description
 
 
 def test_nuclei_are_seen_in_simulated_transmitted_light():

@@ -12,7 +12,7 @@ import numpy as np
 from zcdl_common.baselines import Classical, forest
 from zcdl_common.baselines.denoise import MOST_IMAGES, Pair, aspect_of
 from zcdl_common.baselines.held_out import folds, halves
-from zcdl_common.baselines.sampled import Described, describe, without_gaps
+from zcdl_common.baselines.sampled import Described, describe, known_pixels, without_gaps
 from zcdl_common.errors import DataError
 from zcdl_common.metrics.images import pearson_r
 from zcdl_common.task import Array
@@ -89,21 +89,22 @@ def regress(
     def late() -> bool:
         return time.monotonic() - started > seconds
 
-    images = [pair for pair in pairs[:MOST_IMAGES] if np.isfinite(pair[1]).all(-1).any()]
+    images = _usable(pairs[:MOST_IMAGES])
     if not images:
         raise DataError(
             f"None of the {len(pairs)} training pairs has a target pixel with a number, so no classical "
             "method can be tuned. Check that the target images are not empty."
         )
-    judged = f"{len(images)} training images"
-    if len(images) == 1:
-        images, judged = halves(*images[0]), "the two halves of the training image"
+    single = len(images) == 1
+    if single:
+        images = _usable(halves(*images[0]))
     aspect = aspect_of(pixel_size)
     described: list[Described] = []
     for number, pair in enumerate(images):
         if len(described) < 2 or not late():
             described.append(describe(*pair, aspect, np.random.default_rng([seed, number]), len(images)))
 
+    judged = "the two halves of the training image" if single else f"{len(described)} training images"
     scores: dict[str, float] = {}
     took: dict[str, float] = {}
     found: dict[str, Regression] = {}
@@ -125,6 +126,11 @@ def regress(
         predict=found[best],
         seconds=took,
     )
+
+
+def _usable(pairs: Sequence[Pair]) -> list[Pair]:
+    """Those whose target has a pixel with a number."""
+    return [pair for pair in pairs if known_pixels(pair[1]).any()]
 
 
 def _linear(seed: int) -> tuple[Any, str]:
@@ -157,7 +163,7 @@ def _tuned(
 ) -> tuple[float, Regression] | None:
     """Cross-validated score and a regression on all images; None when time runs out."""
     found = []
-    for use, score in folds(len(described)):
+    for use, score in folds(len(described)) if len(described) > 1 else []:
         if late():
             return None
         half = _fit([d for d, used in zip(described, use, strict=True) if used], make, aspect, seed)

@@ -41,9 +41,9 @@ def describe(source: Array, target: Array, aspect: float, rng: np.random.Generat
     """
     source = without_gaps(source)
     bounds = forest.intensity_bounds(source)
-    known = np.asarray(np.isfinite(target).all(-1))
-    regions = _regions(source.shape, rng)
-    share = sum(known[region].size for region in regions) / known.size
+    known = known_pixels(target)
+    regions = _regions(source.shape, known, rng)
+    share = sum(known[region].sum() for region in regions) / known.sum()
     pixels = min(PIXELS, MOST_FEATURES / forest.n_features(source.shape) / count) / share
     to_fit = chances(target, known, pixels)
     to_score = known * (pixels / known.sum())
@@ -83,6 +83,11 @@ def chances(target: Array, known: Array, n: float) -> Array:
     return result
 
 
+def known_pixels(target: Array) -> Array:
+    """Pixels of a target (Z)YXK that are finite in every channel: bool (Z)YX."""
+    return np.asarray(np.isfinite(target).all(-1))
+
+
 def without_gaps(source: Array) -> Array:
     """The source (Z)YXC itself, or with the median of the channel where it is not finite."""
     if source.dtype.kind != "f" or np.isfinite(source).all():
@@ -91,9 +96,9 @@ def without_gaps(source: Array) -> Array:
     return np.where(np.isfinite(source), source, median.astype(source.dtype))
 
 
-def _regions(shape: Sequence[int], rng: np.random.Generator) -> list[tuple[slice, ...]]:
-    """Blocks of an image (Z)YXC in random order, until there are `MOST_VALUES`; one at least."""
-    every = list(forest.cores(shape[:-1], forest.block(shape)))
+def _regions(shape: Sequence[int], known: Array, rng: np.random.Generator) -> list[tuple[slice, ...]]:
+    """Blocks of an image (Z)YXC with known pixels, in random order, until `MOST_VALUES`; one at least."""
+    every = [core for core in forest.cores(shape[:-1], forest.block(shape)) if known[core].any()]
     every = [every[i] for i in rng.permutation(len(every))]
     values = np.cumsum([np.prod([c.stop - c.start for c in core]) * shape[-1] for core in every])
     return every[: max(1, int((values <= MOST_VALUES).sum()))]
