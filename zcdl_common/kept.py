@@ -50,5 +50,6 @@ def save(run: Run, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False)
     history = run.history()
     chosen = int(history[best_epoch(history, run.network.best)]["epoch"])
-    figure = plots.kept(table.to_dict("list"), run.network.primary, chosen)
+    columns = {str(name): values.tolist() for name, values in table.items()}
+    figure = plots.kept(columns, run.network.primary, chosen)
     plots.save(figure, run.quality_control / "figures" / "kept.png")
