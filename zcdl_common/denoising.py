@@ -35,7 +35,7 @@ def scores(truth: Array | None, prediction: Prediction, facts: Facts, source: Ar
 
 def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
     """The best classical denoiser, calibrated on the noisy images; see `baselines.selfsupervised`."""
-    from zcdl_common.baselines.denoise import MOST_IMAGES
+    from zcdl_common.baselines import MOST_IMAGES
     from zcdl_common.baselines.selfsupervised import denoise
 
     order = np.random.default_rng(seed).permutation(len(samples))[:MOST_IMAGES]

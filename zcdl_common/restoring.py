@@ -150,7 +150,8 @@ def plane_scores(truth: Array, prediction: Prediction, facts: Facts) -> dict[str
 
 def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
     """The best classical denoiser on the training pairs; see `baselines.denoise`."""
-    from zcdl_common.baselines.denoise import MOST_IMAGES, denoise
+    from zcdl_common.baselines import MOST_IMAGES
+    from zcdl_common.baselines.denoise import denoise
 
     order = np.random.default_rng(seed).permutation(len(samples))[:MOST_IMAGES]
     pairs = [(samples[i].source.read(), clean_image(samples[i], facts)) for i in order]

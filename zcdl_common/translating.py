@@ -104,7 +104,7 @@ def unsteadiness(prediction: Prediction) -> float:
 
 def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
     """The best regression of each pixel on filters of several scales; see `baselines.regress`."""
-    from zcdl_common.baselines.held_out import MOST_IMAGES
+    from zcdl_common.baselines import MOST_IMAGES
     from zcdl_common.baselines.regress import regress
 
     order = np.random.default_rng(seed).permutation(len(samples))[:MOST_IMAGES]

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from zcdl_common.task import Array
 
+MOST_IMAGES = 8
+"""Training images that a method is tuned on."""
+
 
 @dataclass(frozen=True)
 class Classical:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zcdl_common.baselines import Classical
+from zcdl_common.baselines import MOST_IMAGES, Classical
 from zcdl_common.baselines.held_out import folds
 from zcdl_common.metrics.images import fit_to, normalise, psnr
 from zcdl_common.patches import centre
@@ -18,7 +18,6 @@ from zcdl_common.task import Array
 Pair = tuple[Array, Array]
 """Poor image (Z)YXC and clean image (Z)YXK of the same field."""
 
-MOST_IMAGES = 8
 TUNED_ON = {2: (256, 256), 3: (16, 128, 128)}
 """Settings are tuned on the middle of each image, of at most this size."""
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zcdl_common.baselines import Classical
+from zcdl_common.baselines import MOST_IMAGES, Classical
 from zcdl_common.errors import DataError
 from zcdl_common.metrics.distributions import distance_to_set
 from zcdl_common.metrics.domain import domain_of, pooled
 from zcdl_common.task import Array
 
-MOST_IMAGES = 8
-"""Images that variants are compared on."""
 LEARNED_FROM = 24
 """Images of each domain that brightness is learned from."""
 PIXELS = 10_000

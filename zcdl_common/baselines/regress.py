@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from zcdl_common.baselines import Classical, forest
-from zcdl_common.baselines.denoise import MOST_IMAGES, Pair, aspect_of
+from zcdl_common.baselines import MOST_IMAGES, Classical, forest
+from zcdl_common.baselines.denoise import Pair, aspect_of
 from zcdl_common.baselines.held_out import folds, halves
 from zcdl_common.baselines.sampled import Described, describe, known_pixels, without_gaps
 from zcdl_common.errors import DataError

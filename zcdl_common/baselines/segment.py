@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zcdl_common.baselines import Classical, forest, threshold
+from zcdl_common.baselines import MOST_IMAGES, Classical, forest, threshold
 from zcdl_common.baselines.held_out import folds, halves
 from zcdl_common.baselines.threshold import Labelled
 from zcdl_common.errors import DataError
 from zcdl_common.metrics.segmentation import scores
 from zcdl_common.task import Array
 
-MOST_IMAGES = 8
 MOST_PIXELS = 1 << 20
 """Of each training image: larger ones are cropped around their foreground."""
 _TO_FIT, _TO_SCORE = 4000, 100_000

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zcdl_common.baselines import Classical
+from zcdl_common.baselines import MOST_IMAGES, Classical
 from zcdl_common.baselines.denoise import (
-    MOST_IMAGES,
     TUNED_ON,
     Denoiser,
     aspect_of,

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from zcdl_common.baselines import Classical
+from zcdl_common.baselines import MOST_IMAGES, Classical
 from zcdl_common.baselines.held_out import folds
 from zcdl_common.baselines.threshold import Labelled, Local, Otsu, local_table, otsu_table
 from zcdl_common.baselines.watershed import Mask, Watershed
@@ -18,7 +18,6 @@ from zcdl_common.metrics.instances import matches, overlaps
 from zcdl_common.patches import centre
 from zcdl_common.task import Array
 
-MOST_IMAGES = 8
 TUNED_ON = {2: (512, 512), 3: (32, 96, 96)}
 """Settings are tuned on the middle of each image, of at most this size."""
 SPACINGS = (0.5, 0.3, 0.75)
