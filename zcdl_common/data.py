@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from zcdl_common import datasets, places
 from zcdl_common.config import Config
@@ -17,8 +14,9 @@ from zcdl_common.errors import ConfigError, DataError
 from zcdl_common.images import find_images
 from zcdl_common.network import Network
 from zcdl_common.pairs import Pairing, group_of
+from zcdl_common.split import by_group
 from zcdl_common.strips import strips
-from zcdl_common.task import Sample, Split, resolve
+from zcdl_common.task import Domain, Sample, Split, resolve
 
 
 class Folders(NamedTuple):
@@ -100,10 +98,11 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
     folders = folders_of(config)
     if not folders.target and network.task.needs_target:
         raise ConfigError(
-            f"target is empty: this network also needs a folder of {network.task.target_label}, "
-            f"with the same file names as the {network.task.source_label} in {folders.source}."
+            f"target is empty: this network also needs a folder of {network.task.target_label}"
+            + f", with the same file names as the {network.task.source_label} in {folders.source}."
+            * network.task.paired
         )
-    if folders.test_source and not folders.test_target and network.task.needs_target:
+    if folders.test_source and not folders.test_target and network.task.needs_target and network.task.paired:
         raise ConfigError(
             f"test_target is empty: the test images in {folders.test_source} can only judge the network with "
             f"a folder of their {network.task.target_label}. Without any, leave test_source empty."
@@ -115,11 +114,16 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
                 f"{network.task.target_label}. Name the folder of {network.task.target_label} under target."
             )
     problems: list[DataError] = []
-    samples, pairing = _samples(config, network, folders.source, folders.target, "", problems)
+    if not network.task.paired:
+        return _two_domains(config, network, folders, problems)
+    samples, pairing = _samples(
+        config, network, folders.source, folders.target, ("source", "target"), problems
+    )
     test: tuple[Sample, ...] = ()
     pairings = [pairing]
     if folders.test_source:
-        test, pairing = _samples(config, network, folders.test_source, folders.test_target, "test_", problems)
+        named = ("test_source", "test_target")
+        test, pairing = _samples(config, network, folders.test_source, folders.test_target, named, problems)
         pairings.append(pairing)
     if not samples:
         raise DataError(
@@ -136,6 +140,53 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
     return Data(split, folders.example, tuple(pairings), tuple(problems), gap)
 
 
+def _two_domains(config: Config, network: Network, folders: Folders, problems: list[DataError]) -> Data:
+    """Two sets of images that have nothing to do with each other, each divided by itself.
+
+    Test images of the same name are partners, so that there is a truth to compare with.
+    """
+    parts, notes = [], []
+    texts: dict[Domain, str] = {"source": folders.source, "target": folders.target}
+    for domain, text in texts.items():
+        samples = _of_domain(config, network, domain, text, "", problems)
+        if len(samples) < 2:
+            raise DataError(
+                f"{text} holds {len(samples)} image that can be used, and 2 are needed, since one of them "
+                "chooses and does not train. Cut it into several, or add images."
+                if not problems
+                else f"Too few of the images can be used. The first reason: {problems[0]}"
+            )
+        parts.append(by_group(samples, config, _test_domain(config, network, domain, folders, problems)))
+        notes.append(f"{domain}: {parts[-1].note}")
+    one, other = parts
+    split = Split(one.train + other.train, one.validation + other.validation, one.test + other.test)
+    return Data(replace(split, note=" ".join(notes)), folders.example, problems=tuple(problems))
+
+
+def _of_domain(
+    config: Config, network: Network, domain: Domain, text: str, role: str, problems: list[DataError]
+) -> list[Sample]:
+    """Images of one domain, under names of their own."""
+    found, _ = _samples(config, network, text, "", (f"{role}{domain}", ""), problems)
+    prefix = "target_" if domain == "target" else ""
+    return [replace(one, domain=domain, name=prefix + one.name) for one in found]
+
+
+def _test_domain(
+    config: Config, network: Network, domain: Domain, folders: Folders, problems: list[DataError]
+) -> tuple[Sample, ...]:
+    """Test images of one domain, with those of the same name in the other as their targets."""
+    texts: dict[Domain, str] = {"source": folders.test_source, "target": folders.test_target}
+    if not texts[domain]:
+        return ()
+    here, there = (
+        _of_domain(config, network, one, texts[one], "test_", problems) if texts[one] else []
+        for one in (domain, "target" if domain == "source" else "source")
+    )
+    partners = {one.source.group: one.source for one in there}  # type: ignore[attr-defined]
+    return tuple(replace(one, target=partners.get(one.source.group)) for one in here)  # type: ignore[attr-defined]
+
+
 def with_test(data: Data, config: Config, network: Network) -> Data:
     """The same data, with the test folders that `config` names in place of its own test images.
 
@@ -146,7 +197,7 @@ def with_test(data: Data, config: Config, network: Network) -> Data:
     """
     problems: list[DataError] = []
     source, target = places.staged(config.test_source), places.staged(config.test_target)
-    test, pairing = _samples(config, network, source, target, "test_", problems)
+    test, pairing = _samples(config, network, source, target, ("test_source", "test_target"), problems)
     if not test:
         raise (
             problems[0]
@@ -163,11 +214,16 @@ def with_test(data: Data, config: Config, network: Network) -> Data:
 
 
 def _samples(
-    config: Config, network: Network, source: str, target: str, prefix: str, problems: list[DataError]
+    config: Config,
+    network: Network,
+    source: str,
+    target: str,
+    parameters: tuple[str, str],
+    problems: list[DataError],
 ) -> tuple[tuple[Sample, ...], Pairing]:
     sources = find_images(
         source,
-        prefix + "source",
+        parameters[0],
         axes=config.axes,
         channels=config.channels,
         pixel_size=config.pixel_size,
@@ -181,7 +237,7 @@ def _samples(
     mended = repaired_copies(config.repaired)
     if target:
         annotate = resolve(network.task.annotations)
-        pairing, targets = annotate(sources, target, prefix + "target", mended)
+        pairing, targets = annotate(sources, target, parameters[1], mended)
     else:
         pairing, targets = Pairing(tuple((image, image.path) for image in sources), (), ()), repeat(None)
     known = [(image, goal) for (image, _), goal in zip(pairing.pairs, targets, strict=False)]
@@ -210,52 +266,3 @@ def repaired_copies(folder: str) -> dict[Path, Path]:
         raise ConfigError(f"repaired = {folder}: there is no repaired.csv in it. Run nb.repair() again.")
     with table.open(newline="", encoding="utf-8") as stream:
         return {Path(r["file"]).resolve(): Path(folder) / r["copy"] for r in csv.DictReader(stream)}
-
-
-def by_group(
-    samples: Sequence[Sample], config: Config, test: Sequence[Sample] = (), *, divide: bool = False
-) -> Split:
-    """Divide by group: no movie, stack or well stands on both sides.
-
-    Parameters
-    ----------
-    divide
-        Whether the images of a single group may be divided all the same: what learns from the very images
-        that it is used on has nothing to hold out.
-
-    Raises
-    ------
-    DataError
-        There is one group only, so nothing can be held out.
-    """
-    group = {sample.name: sample.group for sample in samples}
-    if divide and len(set(group.values())) == 1:
-        group = {name: name for name in group}
-    groups = sorted(set(group.values()))
-    if len(groups) == 1:
-        raise DataError(
-            f"All {len(samples)} images belong to one group ({groups[0]}), so none can be held out to judge "
-            "the training. Add images of another movie, stack or well; or, where the frames of a file show "
-            r"different fields, make each a group of its own with group_by = t\d+."
-        )
-    order = np.random.default_rng([config.seed, 0]).permutation(groups).tolist()
-    n_test = 0
-    if not test and config.test_fraction > 0 and len(groups) > 2:
-        n_test = min(max(1, round(config.test_fraction * len(groups))), len(groups) - 2)
-    left = len(groups) - n_test
-    least = 2 if left >= 8 else 1  # a single image is a poor judge of epochs and thresholds
-    n_validation = min(max(least, round(config.validation_fraction * left)), left - 1)
-    roles = {g: "test" if i < n_test else "validation" if i < n_test + n_validation else "train"
-             for i, g in enumerate(order)}  # fmt: skip
-    by_role = {
-        role: tuple(s for s in samples if roles[group[s.name]] == role)
-        for role in ("train", "validation", "test")
-    }
-    single = "frames" if any(getattr(s.source, "frame", None) is not None for s in samples) else "files"
-    what = single if len(groups) == len(samples) else "groups of files"
-    held = f"the test images are a folder of their own ({len(test)})" if test else f"{n_test} for the test"
-    note = (
-        f"The {len(groups)} {what} were divided at random (seed {config.seed}) before anything was cut: "
-        f"{len(groups) - n_test - n_validation} for training, {n_validation} for validation; {held}."
-    )
-    return Split(by_role["train"], by_role["validation"], tuple(test) or by_role["test"], note=note)

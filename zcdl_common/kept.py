@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from zcdl_common import predict as use
 from zcdl_common.files import replacing
-from zcdl_common.listeners import best_epoch
+from zcdl_common.listeners import KEPT, best_epoch
 from zcdl_common.network import Model
 from zcdl_common.run import Run
-from zcdl_common.task import Array, resolve
+from zcdl_common.task import Array
 
 
-def score(run: Run, model: Model, images: Iterable[tuple[Array, Array]]) -> pd.DataFrame:
+def score(
+    run: Run,
+    model: Model,
+    pairs: Sequence[tuple[Array, Array | None]],
+    scores: Callable[..., dict[str, float]],
+) -> pd.DataFrame:
     """Epoch, mean score of the test images and of the validation images, a row for each of the weights kept.
 
     Which weights are used was chosen on the validation images, epoch by epoch; this is for looking at.
@@ -23,16 +29,16 @@ def score(run: Run, model: Model, images: Iterable[tuple[Array, Array]]) -> pd.D
 
     Parameters
     ----------
-    images
+    pairs
         Source and truth of test images, (Z)YXC.
+    scores
+        As `Task.scores`.
     """
     primary, rows = run.network.primary, []
-    scores = resolve(run.network.task.scores)
     by_epoch = {int(row["epoch"]): row for row in run.history()}
-    pairs = list(images)
-    for path in sorted(run.weights.glob("epoch_*.pt")):
-        epoch = int(path.stem.split("_")[1])
-        model.load(run.weights, path.stem)
+    named = (re.fullmatch(r"epoch_(\d+)", path.stem) for path in run.weights.iterdir())
+    for epoch in sorted(int(match[1]) for match in named if match):
+        model.load(run.weights, KEPT.format(epoch))
         found = [scores(truth, use.predict(run, model, source), run.facts, source) for source, truth in pairs]
         row = {"epoch": epoch, "test": float(np.mean([one[primary] for one in found]))}
         if f"val_{primary}" in by_epoch.get(epoch, {}):

@@ -21,9 +21,10 @@ def measure(data: Data, config: Config, network: Network, device: str) -> Facts:
     DataError
         The images differ in dimension or channels.
     """
-    infos = [s.source.info() for s in data.split.train]  # type: ignore[attr-defined]
-    first, reference = infos[0], data.split.train[0].source.path.name
-    for sample, info in zip(data.split.train, infos, strict=True):
+    split = data.split.of("source")
+    infos = [s.source.info() for s in split.train]  # type: ignore[attr-defined]
+    first, reference = infos[0], split.train[0].source.path.name
+    for sample, info in zip(split.train, infos, strict=True):
         if len(info.shape) != len(first.shape):
             raise DataError(
                 f"{sample.source.path.name} is {len(info.shape)}D and {reference} is {len(first.shape)}D. "
@@ -47,9 +48,9 @@ def measure(data: Data, config: Config, network: Network, device: str) -> Facts:
         pixel_size=first.pixel_size if alike else None,
         device=device,
         counts={
-            "train": len(data.split.train),
-            "validation": len(data.split.validation),
-            "test": len(data.split.test),
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "test": len(split.test),
         },
         extra=extra,
         **own,

@@ -13,9 +13,11 @@ from zcdl_common import citations
 from zcdl_common import config as _config
 from zcdl_common.config import Config
 from zcdl_common.scales import Fixed, Scaling
-from zcdl_common.task import Array, Batch, Facts, Prediction, Sample, Task, resolve
+from zcdl_common.task import Array, Batch, Domain, Facts, Prediction, Sample, Task, resolve
 
 Which = Literal["best", "last"]
+DIRECTIONS: Mapping[Domain, str] = {"source": "source to target", "target": "target to source"}
+"""Where a network that works in both directions begins -> the parameter ``direction``."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,8 @@ class Network:
     """Difference of the primary metric below which two methods are called the same."""
     higher_is_better: bool = True
     """Direction of the primary metric."""
+    facing: Callable[[Any, Facts], Facts] | None = None
+    """Facts as they are in the direction that the config asks for; None: the network works in one alone."""
     ready_made: Callable[[Facts], str] | None = None
     """The model that others have trained for such images, as `model_folders` names it, "" where there is
     none; what is at hand is judged before training. None: nothing is."""

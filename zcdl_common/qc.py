@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from zcdl_common.advice import next_steps
 from zcdl_common.data import Data
 from zcdl_common.errors import RunError
 from zcdl_common.files import replacing, write_text
-from zcdl_common.network import Model
+from zcdl_common.network import DIRECTIONS, Model
 from zcdl_common.run import Run
 from zcdl_common.task import Array, Baseline, Prediction, Sample, Split, Task, resolve
 from zcdl_common.verdict import summarise
 
 Say = Callable[[str], None]
+Predict = Callable[[Array], Prediction]
 MOST_LOOKED_AT = 12
 """Images that are judged where none were kept apart for it."""
 UNSURE = {"uncertainty": "error it expects", "disagreement": "change when turned"}
@@ -43,7 +45,8 @@ class Judged:
     def methods(self, task: Task) -> dict[str, Prediction]:
         """What was said, by whom; the input stands for itself where it can be compared with the truth."""
         said = {"network": self.network, "classical": self.classical}
-        if self.truth is not None and task.input_is_prediction and self.source.shape == self.truth.shape:
+        comparable = self.truth is not None or not task.paired
+        if comparable and task.input_is_prediction and self.source.shape == self.network.main.shape:
             said["input"] = Prediction(self.source)
         return said
 
@@ -56,7 +59,9 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
     RunError
         There are no weights, or no test images with targets.
     """
-    test, learned = to_judge(run.network.task, data.split)
+    task = run.network.task
+    split = data.split if task.paired else data.split.of(run.facts.domain)
+    test, learned = to_judge(task, split)
     if not test:
         raise RunError(
             "There are no test images with known truth, so nothing can be judged. Name folders under "
@@ -67,22 +72,29 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     settings = choose_settings(run, model, data, say)
     say("tuning the classical method on training images ...")
-    baseline: Baseline = resolve(run.network.task.baseline)(data.split.train, run.facts, run.config.seed)
+    baseline: Baseline = resolve(task.baseline)(data.split.train, run.facts, run.config.seed)
     say(f"classical method: {baseline.name}")
+    scores, reference = resolve(task.scores), None
+    if task.reference:
+        reference = resolve(task.reference)(data.split.train, run.facts)
+        scores = partial(scores, reference=reference)
+    way_back = opposite(run)
     judged = []
     for n, sample in enumerate(test, 1):
         say(f"judging {sample.name} ({n} of {len(test)})")
-        judged.append(judge_one(run, model, baseline, settings, sample))
+        judged.append(judge_one(run, model, baseline, settings, sample, scores, way_back))
     table = table_of(judged)
     with replacing(folder / "metrics.csv") as temporary:
         table.to_csv(temporary, index=False)
     summary = summarise(run, table, [j.sample.group for j in judged], baseline, learned)
+    if task.set_scores:
+        summary["metrics"] |= of_sets(task, judged, reference)
     summary["threshold"] = settings.get(next(iter(run.network.task.decoding), ""))
     summary["next"] = next_steps(run, table, summary)
     write_text(folder / "summary.json", json.dumps(summary, indent=1))
     draw(run, judged, table, summary, settings)
     if hasattr(run.config, "keep_every"):
-        along = kept.score(run, model, [(j.source, j.truth) for j in judged if j.truth is not None])
+        along = kept.score(run, model, [(j.source, j.truth) for j in judged], scores)
         if len(along):
             kept.save(run, along)
     if run.network.task.plane_scores and run.facts.ndim == 3 and summary["primary"]:
@@ -98,7 +110,7 @@ def to_judge(task: Task, split: Split) -> tuple[list[Sample], bool]:
     """
     known = [sample for sample in split.test if sample.target is not None]
     if task.needs_target:
-        return known, False
+        return known if task.paired else list(split.test), False
     seen = [*split.validation, *split.train]
     others = list(split.test) or [sample for sample in seen if sample.target is not None] or seen
     looked_at = known or others[:: -(-len(others) // MOST_LOOKED_AT)]
@@ -125,17 +137,52 @@ def choose_settings(run: Run, model: Model, data: Data, say: Say = print) -> dic
     return run.settings()
 
 
-def judge_one(run: Run, model: Model, baseline: Baseline, settings: dict[str, Any], sample: Sample) -> Judged:
+def opposite(run: Run) -> Predict | None:
+    """The way back, of a network that works in both directions: image (Z)YXC -> image as it was."""
+    if run.network.facing is None:
+        return None
+    there = run.using(direction=DIRECTIONS["target" if run.facts.domain == "source" else "source"])
+    model = there.load()
+    return lambda image: use.predict(there, model, image, turned=False)
+
+
+def judge_one(
+    run: Run,
+    model: Model,
+    baseline: Baseline,
+    settings: dict[str, Any],
+    sample: Sample,
+    scores: Callable[..., dict[str, float]],
+    way_back: Predict | None = None,
+) -> Judged:
     """Predict and score one image by every method."""
     task = run.network.task
-    scores = resolve(task.scores)
     source = sample.source.read()
     truth = None if sample.target is None else task.read_target(sample, run.facts)
     network = use.predict(run, model, source, settings, turned=True)
+    if way_back is not None:
+        network = replace(network, extra={**network.extra, "back": way_back(network.main).main})
     judged = Judged(sample, source, truth, network, baseline.predict(source))
     said = judged.methods(task)
     judged.scores = {name: scores(truth, method, run.facts, source) for name, method in said.items()}
     return judged
+
+
+def of_sets(task: Task, judged: list[Judged], reference: Any) -> dict[str, Any]:
+    """Scores of all results of a method together, as they stand in a summary."""
+    score = resolve(task.set_scores)
+    by_method: dict[str, list[Array]] = {}
+    for j in judged:
+        for name, method in j.methods(task).items():
+            by_method.setdefault(name, []).append(method.main)
+    found = {name: score(images, reference) for name, images in by_method.items()}
+    return {
+        metric: {
+            who: {"mean": found[who][metric], "ci95": None} if who in found else None
+            for who in ("network", "classical", "input")
+        }
+        for metric in found["network"]
+    }
 
 
 def table_of(judged: list[Judged]) -> pd.DataFrame:
@@ -174,7 +221,9 @@ def draw(
     shown = plots.examples(examples[:4], classical=summary["classical"], **style)
     plots.save(shown, figures / "examples.png")
     if summary["primary"]:
-        plots.save(plots.worst(examples, **style), figures / "worst.png")
+        true = [example for example in examples if example.truth is not None]
+        if true:
+            plots.save(plots.worst(true, **style), figures / "worst.png")
     if not run.network.task.needs_target:
         removed = plots.removed(examples[:4], classical=summary["classical"], pixel_size=run.facts.pixel_size)
         plots.save(removed, figures / "removed.png")

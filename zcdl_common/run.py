@@ -56,6 +56,12 @@ class Run:
         """How images become network input."""
         return self.network.scale(self.facts)
 
+    def learned_source(self, sample: Sample) -> Array:
+        """The image of a sample as the network learns it, in the scale of its domain."""
+        if sample.domain == "source" or self.network.target_scale is None:
+            return self.scaling(sample.source.read())  # type: ignore[no-any-return]
+        return self.network.target_scale(self.facts)(sample.source.read())
+
     def learned_target(self, sample: Sample) -> Array:
         """The target of a sample as the network learns it."""
         target = self.network.task.read_target(sample, self.facts)
@@ -75,7 +81,7 @@ class Run:
             There are no weights yet.
         """
         wanted = which or self.config.weights
-        if not list(self.weights.glob(f"{wanted}.*")):
+        if not list(self.weights.glob(f"{wanted}*")):
             raise RunError(
                 f"There are no trained weights in {self.folder}. Run section 5 (Train) first, or name "
                 "another finished run under 'model'."
@@ -120,7 +126,8 @@ class Run:
 
     def using(self, **values: Any) -> Run:
         """The same run with other values of parameters that do not identify it."""
-        return replace(self, config=self.config.changed(**values))
+        config, facing = self.config.changed(**values), self.network.facing
+        return replace(self, config=config, facts=facing(config, self.facts) if facing else self.facts)
 
 
 def create(
@@ -178,7 +185,8 @@ def open_run(folder: Path) -> Run:
     plan = yaml.safe_load((folder / "plan.yaml").read_text(encoding="utf-8"))
     config = network.Config.parse(params)
     facts, reasons = facts_from(plan["facts"]), plan.get("reasons", {})
-    return Run(folder, network, config, facts, reasons, plan.get("split", ""), plan.get("example", ""))
+    run = Run(folder, network, config, facts, reasons, plan.get("split", ""), plan.get("example", ""))
+    return run.using()
 
 
 def facts_from(record: Mapping[str, Any]) -> Facts:

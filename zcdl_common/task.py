@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Domain = Literal["source", "target"]
 Batch = Mapping[str, Array]
 """Named NumPy arrays of one training step; images are float32 (B, (Z)YXC)."""
 
@@ -43,6 +44,8 @@ class Sample:
     group: str
     source: Lazy
     target: Lazy | None = None
+    domain: Domain = "source"
+    """Kind of image: where nothing is paired, images of the kind that is to be made are samples, too."""
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -53,13 +56,20 @@ class Sample:
 
 @dataclass(frozen=True)
 class Split:
-    """Samples by role."""
+    """Samples by role; where nothing is paired, of both domains."""
 
     train: tuple[Sample, ...]
     validation: tuple[Sample, ...]
     test: tuple[Sample, ...] = ()
     note: str = ""
     """How the images were divided, in a sentence for the report."""
+
+    def of(self, domain: Domain) -> Split:
+        """The samples of one domain alone."""
+        train, validation, test = (
+            tuple(s for s in role if s.domain == domain) for role in (self.train, self.validation, self.test)
+        )
+        return Split(train, validation, test, self.note)
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,9 @@ class Facts:
     """"cpu" or "gpu": what training will run on, since it bounds what is reasonable."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Images by role: train, validation, test."""
+    domain: Domain = "source"
+    """The kind of image that the network takes; "target" where one that works in both directions is used
+    backwards."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What only one task measures (object sizes, foreground fraction, scales of the training set)."""
 
@@ -118,7 +131,7 @@ class Baseline(NamedTuple):
 class Task:
     """What varies with the kind of target. Strings are import paths, resolved on first use."""
 
-    name: Literal["restore", "denoise", "segment", "instances", "detect", "localise", "translate"]
+    name: Literal["restore", "denoise", "segment", "instances", "detect", "localise", "translate", "unpaired"]
     annotations: str
     """``(sources, folder text, parameter, repaired copies) -> (Pairing, a Lazy target a pair)``."""
     target: str
@@ -153,6 +166,11 @@ class Task:
     owned: bool = False
     """Whether a prediction is a label image of objects with ``points`` and ``scores`` in its extras. Tile by
     tile, each object then comes from the tile whose core holds its point."""
+    reference: str = ""
+    """``(train samples, facts) -> what scores are taken against`` beside a truth, given to them as
+    ``reference``; empty where a truth is all they need."""
+    set_scores: str = ""
+    """``(images (Z)YXC, reference) -> {metric: number}``: scores of all results together; empty: none."""
     plane_scores: str = ""
     """``(truth, prediction, facts) -> {metric: (Z,) array}``: scores of the planes of a volume; empty where
     planes are not scored apart."""
@@ -163,6 +181,8 @@ class Task:
     drawn: bool = True
     """Whether people draw the targets; else they are images from a microscope."""
     needs_target: bool = True
+    paired: bool = True
+    """Whether every image has a target of its own; else targets are images of another domain."""
     turned: bool = False
     """Whether the network is also asked about the turned image, to see where it contradicts itself."""
     input_is_prediction: bool = False

@@ -13,7 +13,7 @@ from zcdl_common import checkpoint, listeners, weights
 from zcdl_common.data import Data
 from zcdl_common.errors import RunError
 from zcdl_common.fit import History, Listener, Moment, fit, schedule
-from zcdl_common.network import Model
+from zcdl_common.network import DIRECTIONS, Model
 from zcdl_common.patches import Memory, memory_for, prepare
 from zcdl_common.run import Run, write_plan
 from zcdl_common.task import Sample
@@ -23,7 +23,7 @@ def ready(run: Run, samples: Sequence[Sample], memory: Memory) -> tuple[Sample, 
     """Samples whose ``read()`` gives what the network learns from."""
     return prepare(
         samples,
-        lambda sample: run.scaling(sample.source.read()),
+        run.learned_source,
         run.learned_target,
         memory,
     )
@@ -55,6 +55,8 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
     RunError
         The loss is no longer a number, memory or disk is full, or starting weights do not fit.
     """
+    if run.network.facing:  # both directions are learned, always from the same side
+        run = run.using(direction=DIRECTIONS["source"])
     config, remote = run.config, run.folder / "checkpoint"
     local = local or remote
     epochs = config.epochs or 1

@@ -44,10 +44,11 @@ def range_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
 
     A thousandth of the pixels at either end may lie outside: a single hot pixel would decide otherwise.
     """
-    return _facts(samples, _range)
+    return _facts(samples, value_range)
 
 
-def _range(images: Sequence[Any]) -> Fixed:
+def value_range(images: Sequence[Any]) -> Fixed:
+    """Scale that takes nearly all values of images (Z)YXC to -1 to 1, channel by channel."""
     found = Fixed.percentiles(images, 0.1, 99.9)
     middle = [low + span / 2 for low, span in zip(found.mean, found.std, strict=True)]
     return Fixed(tuple(middle), tuple(span / 2 for span in found.std))

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zcdl_common import datasets, networks, session, show
-from zcdl_common.data import by_group, open_data, strips
+from zcdl_common.data import open_data, strips
 from zcdl_common.errors import ConfigError, DataError
 from zcdl_common.measure import measure
 from zcdl_common.networks.unet import UNetConfig
 from zcdl_common.rois import write_rois
+from zcdl_common.split import by_group
 from zcdl_common.task import Sample
 
 UNET = networks.get("unet")

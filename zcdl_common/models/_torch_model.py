@@ -165,17 +165,17 @@ class TorchModel:
 
     def save(self, folder: Path, which: Which) -> None:
         for name, network in self.networks.items():
-            _torch.save_weights(network, _file(folder, which, name))
+            _torch.save_weights(network, self.file(folder, which, name))
 
     def load(self, folder: Path, which: str) -> None:
         for name, network in self.networks.items():
-            path = _file(folder, which, name)
+            path = self.file(folder, which, name)
             if name == "net" or path.exists():  # a package holds only the one that predicts
                 network.load_state_dict(_torch.read_weights(path))
 
-
-def _file(folder: Path, which: str, name: str) -> Path:
-    return folder / (f"{which}.pt" if name == "net" else f"{which}_{name}.pt")
+    def file(self, folder: Path, which: str, name: str) -> Path:
+        """Where the weights of a network lie: ``best.pt``, ``best_judge.pt``."""
+        return folder / (f"{which}.pt" if name == "net" else f"{which}_{name}.pt")
 
 
 def frozen_parts(net: Any, freeze: str) -> list[nn.Module]:

@@ -7,6 +7,7 @@ import difflib
 from zcdl_common.errors import ConfigError
 from zcdl_common.network import Network
 from zcdl_common.networks.care import CARE
+from zcdl_common.networks.cyclegan import CYCLEGAN
 from zcdl_common.networks.fnet import FNET
 from zcdl_common.networks.noise2void import NOISE2VOID
 from zcdl_common.networks.pix2pix import PIX2PIX
@@ -14,7 +15,7 @@ from zcdl_common.networks.stardist import STARDIST
 from zcdl_common.networks.unet import UNET
 
 NETWORKS: dict[str, Network] = {
-    network.name: network for network in (UNET, CARE, NOISE2VOID, STARDIST, FNET, PIX2PIX)
+    network.name: network for network in (UNET, CARE, NOISE2VOID, STARDIST, FNET, PIX2PIX, CYCLEGAN)
 }
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from zcdl_common.errors import ConfigError
 from zcdl_common.network import Best, Network, Plan
 from zcdl_common.networks.adversarial import AdversarialConfig
-from zcdl_common.networks.plans import check_patch, fill, patch_reason, plan_patch, size_text, smallest
+from zcdl_common.networks.plans import check_patch, fill, flat, patch_reason, plan_patch, size_text, smallest
 from zcdl_common.networks.tasks import TRANSLATE
 from zcdl_common.parameter import setting
 from zcdl_common.restoring import output_scale
@@ -41,11 +40,7 @@ def plan(config: Pix2PixConfig, facts: Facts) -> Plan:
     ConfigError
         The images are stacks, or the patch does not fit the network or the images.
     """
-    if facts.ndim == 3:
-        raise ConfigError(
-            "The images are stacks (ZYX), and this network knows single planes. Set axes = TYX to learn from "
-            "each plane by itself, axes = CYX to take the planes as channels, or use the fnet notebook in 3D."
-        )
+    flat(facts)
     gpu, sides = facts.device == "gpu", smallest(facts)
     device = "a GPU" if gpu else "a CPU"
     limit = min(min(s, facts.extra.get("gap", s)) for s in sides)

@@ -60,6 +60,21 @@ def size_text(size: tuple[int, ...]) -> str:
     return " x ".join(map(str, size))
 
 
+def flat(facts: Facts) -> None:
+    """Refuse stacks, for networks of planes.
+
+    Raises
+    ------
+    ConfigError
+        The images have three dimensions.
+    """
+    if facts.ndim == 3:
+        raise ConfigError(
+            "The images are stacks (ZYX), and this network knows single planes. Set axes = TYX to learn from "
+            "each plane by itself, or axes = CYX to take the planes as channels."
+        )
+
+
 def plan_patch(
     config: Config, facts: Facts, wanted: tuple[int, ...], multiple: tuple[int, ...]
 ) -> tuple[int, ...]:

@@ -88,6 +88,21 @@ TRANSLATE = replace(
     target_label="target images",
 )
 
+UNPAIRED = replace(
+    TRANSLATE,
+    name="unpaired",
+    annotations="",
+    facts="zcdl_common.unpaired:domain_facts",
+    scores="zcdl_common.unpaired:scores",
+    set_scores="zcdl_common.unpaired:set_scores",
+    reference="zcdl_common.unpaired:reference",
+    baseline="zcdl_common.unpaired:baseline",
+    error_maps="zcdl_common.unpaired:error_maps",
+    paired=False,
+    plane_scores="",
+    target_label="images of the other kind",
+)
+
 LABEL_FREE = replace(
     TRANSLATE,
     facts="zcdl_common.translating:standard_facts",

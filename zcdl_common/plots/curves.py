@@ -166,7 +166,7 @@ def kept(table: Mapping[str, Sequence[float]], metric: str, best: int) -> Figure
     metric
         Name of the score.
     best
-        The epoch that the validation images chose among all.
+        The epoch whose weights are used.
     """
     figure = style.new_figure(4.6, 2.9)
     axes = figure.subplots()
@@ -184,9 +184,7 @@ def kept(table: Mapping[str, Sequence[float]], metric: str, best: int) -> Figure
                 markersize=4,
                 label=label,
             )
-    axes.axvline(
-        best, color=style.COLOURS["best"], lw=1.4, linestyle="--", label=f"chosen on validation: epoch {best}"
-    )
+    axes.axvline(best, color=style.COLOURS["best"], lw=1.4, linestyle="--", label=f"used: epoch {best}")
     axes.legend(fontsize=style.SMALL, frameon=False, loc="lower right")
     style.whole_numbers(axes)
     style.tidy(axes, "epoch", metric_label(metric), "Weights kept along the training")

@@ -1,0 +1,139 @@
+"""CycleGAN: one kind of image turned into another and back, learned without pairs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from zcdl_common.network import DIRECTIONS, Best, Network, Plan
+from zcdl_common.networks.adversarial import AdversarialConfig
+from zcdl_common.networks.plans import check_patch, fill, flat, patch_reason, plan_patch, size_text, smallest
+from zcdl_common.networks.tasks import UNPAIRED
+from zcdl_common.parameter import setting
+from zcdl_common.scales import Fixed
+from zcdl_common.task import Domain, Facts
+
+STEP = 4
+"""Sides of images are multiples of this: the generators halve them twice."""
+
+
+class CycleGanConfig(AdversarialConfig):
+    """Parameters of the CycleGAN notebook."""
+
+    network: ClassVar[str] = "cyclegan"
+
+    blocks: int | None = setting(None, section="settings", label="residual blocks", more=True, ge=1, le=18)
+    """Of each generator; more sees further and learns slower."""
+    filters: int | None = setting(None, section="settings", label="filters", more=True, ge=4, le=128)
+    """Features of the first level of generators and judges."""
+    cycle_weight: float = setting(10.0, section="settings", label="weight of the way back", more=True, ge=0.0)
+    """How much an image translated there and back must be the image that it was."""
+    identity_weight: float = setting(
+        0.5, section="settings", label="weight of leaving alone", more=True, ge=0.0
+    )
+    """How much an image that is already of the other kind must stay as it is, in parts of the weight of the
+    way back; only where both kinds have as many channels."""
+    pool_size: int = setting(50, section="settings", label="image pool", more=True, ge=0, le=1000)
+    """The judges also see so many images that were made earlier, so that nobody runs in circles."""
+
+    direction: Literal["source to target", "target to source"] = setting(
+        "source to target", section="use", label="direction", use=True
+    )
+    """Both are learned; this one is used in sections 6 to 8."""
+
+
+def plan(config: CycleGanConfig, facts: Facts) -> Plan:
+    """Fill what is automatic from the images.
+
+    Raises
+    ------
+    ConfigError
+        The images are stacks, or the patch does not fit the network or the images.
+    """
+    flat(facts)
+    gpu = facts.device == "gpu"
+    sides = tuple(min(pair) for pair in zip(smallest(facts), facts.extra["target_smallest"], strict=True))
+    device = "a GPU" if gpu else "a CPU"
+    patch = plan_patch(config, replace(facts, shapes=(sides,)), (256, 256) if gpu else (96, 96), (STEP,) * 2)
+    size = math.prod(patch)
+    batch = config.batch_size or max(1, min(4, (2**17 if gpu else 2**14) // size))
+    per_image = max(1, round(math.prod(map(float, sides)) / size))
+    n_train = max(1, facts.counts.get("train", 1))
+    patches = config.patches_per_image or min(256, max(per_image, math.ceil(16 * batch / n_train)))
+    planned = fill(
+        config,
+        {
+            "blocks": (
+                9 if patch[-1] >= 256 else 6,
+                f"as in the publication for patches of {patch[-1]} pixels",
+            ),
+            "filters": (64 if gpu else 24, f"what {device} trains in reasonable time; 64 in the publication"),
+            "patch_size": (
+                patch,
+                patch_reason(facts, "structures and their surroundings, in images of " + size_text(sides)),
+            ),
+            "batch_size": (batch, "small batches, as in the publication"),
+            "patches_per_image": (
+                patches,
+                "covers an image about once an epoch" if patches == per_image else "16 steps an epoch",
+            ),
+            "epochs": (200, "as in the publication; a time limit may end sooner"),
+            "learning_rate": (2e-4, "as in the publication; falls to 0 in the second half"),
+        },
+    )
+    check_patch(planned.config, facts, (STEP,) * 2)
+    return planned
+
+
+def source_scale(facts: Facts) -> Fixed:
+    """Scale of the images that are translated."""
+    return Fixed(tuple(facts.extra["source_offset"]), tuple(facts.extra["source_span"]))
+
+
+def target_scale(facts: Facts) -> Fixed:
+    """Scale of the domain that they are translated into."""
+    return Fixed(tuple(facts.extra["target_offset"]), tuple(facts.extra["target_span"]))
+
+
+def facing(config: CycleGanConfig, facts: Facts) -> Facts:
+    """Facts as they are in the direction of the config: backwards, source and target change places."""
+    if DIRECTIONS[facts.domain] == config.direction:
+        return facts
+    domain: Domain = "target" if facts.domain == "source" else "source"
+    swapped = {
+        f"{mine}_{key}": facts.extra[f"{other}_{key}"]
+        for mine, other in (("source", "target"), ("target", "source"))
+        for key in ("channels", "offset", "span", "pixel_size", "smallest")
+    }
+    return replace(
+        facts,
+        channels=tuple(facts.extra["target_channels"]),
+        pixel_size=facts.extra["target_pixel_size"],
+        domain=domain,
+        extra={**facts.extra, **swapped},
+    )
+
+
+CYCLEGAN = Network(
+    name="cyclegan",
+    title="CycleGAN: unpaired image translation",
+    task=UNPAIRED,
+    backend="torch",
+    Config=CycleGanConfig,
+    model="zcdl_common.models.cyclegan:CycleGanModel",
+    cite=("10.1109/ICCV.2017.244",),
+    plan=plan,
+    primary="feature_distance",
+    higher_is_better=False,
+    margin=0.1,
+    scale=source_scale,
+    target_scale=target_scale,
+    output_scale=target_scale,
+    best=Best(""),
+    progress=Best("val_loss"),
+    facing=facing,
+    summary="turns one kind of image into another, and back, after learning from sets without pairs, in 2D",
+    limits="It learns what the other kind looks like, not what is in your sample: it may add, remove or move "
+    "structures, and a translation that looks good proves nothing.",
+)

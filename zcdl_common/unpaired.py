@@ -1,0 +1,109 @@
+"""The task of translation without pairs: facts of both domains, scores without a truth, classical method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from zcdl_common import restoring, translating
+from zcdl_common.errors import DataError
+from zcdl_common.metrics.domain import Domain, domain_of, evenly
+from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
+
+
+def domain_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
+    """Channels, range and pixel size of either domain.
+
+    Raises
+    ------
+    DataError
+        The images of one domain differ in dimension or channels.
+    """
+    extra: dict[str, Any] = {}
+    for domain in ("source", "target"):
+        own = [sample.source for sample in samples if sample.domain == domain]
+        infos = [image.info() for image in own]  # type: ignore[attr-defined]
+        odd = next((i for i, info in enumerate(infos) if info.channels != infos[0].channels), None)
+        odd = odd or next((i for i, f in enumerate(infos) if len(f.shape) != len(infos[0].shape)), None)
+        if odd is not None:
+            raise DataError(
+                f"{own[odd].path.name} has other channels or dimensions than {own[0].path.name}. All images "
+                "of a folder need the same ones; choose some channels, for example channels = 0."
+            )
+        scale = translating.value_range([image.open() for image in own])  # type: ignore[attr-defined]
+        sizes, shapes = [info.pixel_size for info in infos], [info.shape for info in infos]
+        extra |= {
+            f"{domain}_channels": infos[0].channel_names,
+            f"{domain}_offset": scale.mean,
+            f"{domain}_span": scale.std,
+            f"{domain}_pixel_size": sizes[0] if len(set(sizes)) == 1 else None,
+            f"{domain}_smallest": tuple(map(min, zip(*shapes, strict=True))),
+        }
+    return {"extra": extra}
+
+
+def wanted(samples: Sequence[Sample], facts: Facts) -> tuple[list[Sample], list[Sample]]:
+    """Images that are translated, and images of the kind they are to become, as the facts see it."""
+    here = [sample for sample in samples if sample.domain == facts.domain]
+    return here, [sample for sample in samples if sample.domain != facts.domain]
+
+
+class Real(NamedTuple):
+    """Training images of the other domain, and what they look like."""
+
+    images: list[Array]
+    domain: Domain
+
+
+def reference(samples: Sequence[Sample], facts: Facts) -> Real:
+    """What translated images should look like: at most 100 training images of the other domain."""
+    there = wanted(samples, facts)[1]
+    images = [there[i].source.read() for i in evenly(range(len(there)))]
+    return Real(images, domain_of(images))
+
+
+def scores(
+    truth: Array | None, prediction: Prediction, facts: Facts, source: Array, reference: Real
+) -> dict[str, float]:
+    """How unlike the other domain the image looks, and how much is lost on the way there and back.
+
+    Where a true partner is known, Pearson's r, PSNR, SSIM and NRMSE as well.
+    """
+    from zcdl_common.metrics.distributions import cycle_error, distance_to_set
+
+    found = {"feature_distance": distance_to_set(prediction.main, reference.domain)}
+    if "back" in prediction.extra:
+        found["cycle_error"] = cycle_error(source, prediction.extra["back"])
+    if truth is not None:
+        found |= translating.scores(truth, prediction, facts, source)
+    elif "disagreement" in prediction.extra:
+        found["disagreement"] = translating.unsteadiness(prediction)
+    return found
+
+
+def set_scores(images: Sequence[Array], reference: Real) -> dict[str, float]:
+    """All results together: as a set, and in the distribution of their intensities."""
+    from zcdl_common.metrics.distributions import feature_distance, intensity_distance
+
+    return {
+        "set_distance": feature_distance(images, reference.domain),
+        "intensity_distance": intensity_distance(images, reference.images),
+    }
+
+
+def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
+    """Colours and brightness of the other domain; see `baselines.recolour`."""
+    from zcdl_common.baselines.recolour import recolour
+
+    here, there = ([sample.source.read() for sample in part] for part in wanted(samples, facts))
+    found = recolour(here, there, seed=seed)
+    return Baseline(found.name, found.description, lambda image: Prediction(found.predict(image)))
+
+
+def error_maps(truth: Array | None, prediction: Prediction, facts: Facts, source: Array) -> dict[str, Output]:
+    """The image after its way there and back, and where the translation changes as the image is turned.
+
+    Where a true partner is known, also where it is wrong.
+    """
+    made = restoring.extras(prediction)
+    return made if truth is None else made | restoring.errors(truth, prediction)
