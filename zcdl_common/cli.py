@@ -153,14 +153,14 @@ def _data(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from zcdl_common import session, show
+    from zcdl_common import checkup, show
     from zcdl_common.data import open_data
 
     network = networks.get(args.network)
     config = network.Config.parse({"source": args.source, "target": args.target, **settings(args.set)})
     data = open_data(config, network)
     show.data(network, data)
-    report = session.examine(data, network, config)
+    report = checkup.examine(data, network, config)
     show.findings(report)
     return int(bool(report.errors))
 

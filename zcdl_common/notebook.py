@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zcdl_common import display, networks, places, session, show, weights
+from zcdl_common import checkup, display, networks, places, session, show, weights
 from zcdl_common.config import Config, read_params
 from zcdl_common.data import Data, open_data
 from zcdl_common.errors import DataError, RunError
@@ -65,7 +65,7 @@ class Notebook:
         data = self.data
         self._checked = self._images()
         show.data(self.network, data)
-        report = session.examine(data, self.network, self.config)
+        report = checkup.examine(data, self.network, self.config)
         show.findings(report)
         if report.errors:
             raise DataError(
@@ -77,7 +77,7 @@ class Notebook:
         """Write mended copies of the files that can be mended, and use them from now on."""
         from zcdl_common import doctor
 
-        report = session.examine(self.data, self.network, self.config)
+        report = checkup.examine(self.data, self.network, self.config)
         folder = (
             places.results_folder(self.config.results) / f"{self.config.name or self.network.name}_repaired"
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from zcdl_common import doctor, places, qc, ready_made, training, weights
+from zcdl_common import places, qc, ready_made, training, weights
 from zcdl_common.config import Config
 from zcdl_common.data import Data, open_data, with_test
 from zcdl_common.errors import DataError, RunError
@@ -19,7 +19,7 @@ from zcdl_common.files import sha256, write_text
 from zcdl_common.fit import Listener
 from zcdl_common.folders import split_folders, stem
 from zcdl_common.measure import measure
-from zcdl_common.network import Network
+from zcdl_common.network import DIRECTIONS, Network
 from zcdl_common.predict import Written, predict_folder
 from zcdl_common.run import Run, changed_files, create, open_run, place
 from zcdl_common.task import Facts, resolve
@@ -47,21 +47,6 @@ def device_of(network: Network) -> str:
         f"zcdl_common.models._{'torch' if network.backend == 'torch' else 'keras'}:pick_device"
     )().type
     return "cpu" if kind == "cpu" else "gpu"
-
-
-def examine(data: Data, network: Network, config: Config) -> doctor.Report:
-    """What the doctor finds in the images, before anything is measured or trained."""
-    split = data.split
-    if data.gap is not None:  # the strips of one image differ in size; the plan looks at the one that trains
-        config = config.changed(patch_size=None)
-    return doctor.check(
-        split.train + split.validation,
-        task=network.task,
-        test=split.test,
-        unmatched=data.pairings,
-        problems=data.problems,
-        config=config,
-    )
 
 
 def prepare(network: Network, config: Config, data: Data) -> Prepared:
@@ -97,6 +82,8 @@ def begin(prepared: Prepared) -> Run:
     config = prepared.config
     results = places.results_folder(config.results)
     folder, there = place(results, config.name, prepared.network, config, prepared.data)
+    if prepared.network.facing:  # whatever it is used for later, training goes from source to target
+        config = config.changed(direction=DIRECTIONS["source"])
     if there is None:
         _read_held_out(prepared)
         if config.start_from:  # a start that fails takes no name
@@ -276,9 +263,11 @@ def report(run: Run) -> tuple[Path, Path]:
 
 def test_folder(run: Run) -> str:
     """Folder of the test images, else the first of them, for a first prediction."""
-    if run.config.test_source:
+    if run.config.test_source and run.facts.domain == "source":
         return run.config.test_source
     split = data_of(run).split
+    if not run.network.task.paired:
+        split = split.of(run.facts.domain)
     paths = [getattr(s.source, "paths", (s.source.path,)) for s in split.test or split.train]
     folders = {p[0].parent for p in paths}
     learned = {s.source.path.parent for s in split.train + split.validation}

@@ -55,17 +55,17 @@ def data(network: Network, found: Data) -> None:
     """Which image belongs to which target, and its role."""
     if found.example:
         message(f"Example data ({found.example}), not your images.", "warning")
-    split = found.split
-    rows = []
+    split, rows = found.split, []
+    labels = (network.task.source_label, network.task.target_label)
     for role in ("train", "validation", "test"):
         for sample in getattr(split, role):
             info = sample.source.info()
             target = sample.target.path.name if sample.target else ""
+            names = [_named(sample.source), target]
             size = " x ".join(map(str, info.shape))
             rows.append(
                 {
-                    network.task.source_label: _named(sample.source),
-                    network.task.target_label: target,
+                    **dict(zip(labels, names if sample.domain == "source" else names[::-1], strict=True)),
                     "used for": role,
                     "size": size,
                     "axes": info.axes,
@@ -98,10 +98,11 @@ def pairs(network: Network, found: Data) -> None:
     """Images with their targets drawn over them."""
     from zcdl_common import plots
 
-    chosen = found.split.train[:4]
+    chosen, others = found.split.of("source").train[:4], found.split.of("target").train[:4]
     info = chosen[0].source.info()  # type: ignore[attr-defined]
     sources = [sample.source.read() for sample in chosen]
-    targets = [sample.target.read() if sample.target else None for sample in chosen]
+    shown = [sample.target for sample in chosen] if network.task.paired else [s.source for s in others]
+    targets = [target.read() if target else None for target in shown]
     names = [sample.name for sample in chosen]
     draw = resolve(network.task.picture)
     label = network.task.target_label if network.task.input_is_prediction else "with its target"
@@ -149,7 +150,7 @@ def preview(prepared: Prepared) -> None:
     before, after = [], []
     for i in range(6):
         seed = [prepared.planned.seed, 2, i]
-        sample = samples[i % len(samples)]
+        sample = samples[i * len(samples) // 6 if len(samples) > 6 else i % len(samples)]
         before.append(plain.patch(sample, np.random.default_rng(seed)))  # type: ignore[attr-defined]
         after.append(model.patch(sample, np.random.default_rng(seed)))
     figure(plots.patches(before, after, draw=resolve(prepared.network.task.picture)))

@@ -18,6 +18,7 @@ SECOND = {"psnr": "ssim"}
 MATTERS = 0.005
 """Difference of the second score below which it agrees."""
 UNKNOWN = "Without clean images nobody can say how near the result is to the truth."
+LOOKS = "That a translation looks real proves nothing: it may show what is not in the sample."
 LEARNED = "These are images that the network learned from, as is usual for this method."
 
 
@@ -32,7 +33,7 @@ def summarise(
             return None
         return statistics.bootstrap(table[column].to_numpy(), groups=groups, seed=seed).record()
 
-    names = [c for c in table.columns if f"classical_{c}" in table]
+    names = [c for c in table.columns if c != "image" and not c.startswith(("classical_", "input_"))]
     nothing = found_nothing(run, table)
     verdict, sentence = None, f"{UNKNOWN} {residuals.sentence(table, baseline.name)}"
     if primary in table:
@@ -42,6 +43,8 @@ def summarise(
             verdict = "worse" if mean > 0 else verdict
             score = f"{metric_label(primary)} {mean:.{statistics.decimals(mean)}f}"
             sentence = f"{nothing} The classical method ({baseline.name}): {score}."
+        if not run.network.task.paired:
+            sentence = f"{sentence} {LOOKS}"
         if "strips" in run.split_note:
             sentence = "One field of view: this shows how it works, not how good it is. " + sentence
     if learned:

@@ -1,6 +1,17 @@
 """Tiny trainings, one a network: real code on simulated images, a few seconds each."""
 
 CASES = {
+    "cyclegan": {
+        "2d": {
+            "dataset": "sim_unpaired",
+            "patch_size": (32, 32),
+            "filters": 4,
+            "blocks": 2,
+            "batch_size": 2,
+            "patches_per_image": 2,
+            "pool_size": 6,
+        },
+    },
     "fnet": {
         "2d": {
             "dataset": "sim_translate_2d",

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from zcdl_common import checkpoint, cli, networks, session
+from zcdl_common import checkpoint, checkup, cli, networks, session
 from zcdl_common.errors import ConfigError, DataError, RunError, UserError
 from zcdl_common.notebook import Notebook
 from zcdl_common.run import open_run
@@ -200,7 +200,7 @@ def test_an_all_zero_mask_is_named_and_only_zero_masks_are_refused(make, tmp_pat
     make.pairs(tmp_path)
     make.write(tmp_path / "masks" / "cell_1.tif", np.zeros((48, 40), np.uint8))
     nb = open_notebook()
-    report = session.examine(nb.data, nb.network, nb.config)
+    report = checkup.examine(nb.data, nb.network, nb.config)
     assert "cell_1.tif" in report.text()
     for path in (tmp_path / "masks").iterdir():
         make.write(path, np.zeros((48, 40), np.uint8))
@@ -218,7 +218,7 @@ def test_nan_is_named_and_repaired_copies_train(make, tmp_path, open_notebook, c
     make.write(tmp_path / "images" / "cell_3.tif", image)
     before = files_below(tmp_path / "images")
     nb = open_notebook()
-    report = session.examine(nb.data, nb.network, nb.config)
+    report = checkup.examine(nb.data, nb.network, nb.config)
     assert "cell_3.tif" in report.text() and "NaN" in report.text()
     nb.repair()
     nb.check()

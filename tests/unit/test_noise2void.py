@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from zcdl_common import denoising, networks, session
+from zcdl_common import checkup, denoising, networks, session
 from zcdl_common.data import open_data
 from zcdl_common.doctor import check
 from zcdl_common.errors import ConfigError
@@ -346,7 +346,7 @@ def without_truth(tmp_path_factory):
 def test_all_images_are_learned_from_or_watched_and_the_doctor_misses_no_partner(without_truth):
     _, data, _ = without_truth
     assert (len(data.split.train), len(data.split.validation), len(data.split.test)) == (4, 1, 0)
-    report = session.examine(data, NOISE2VOID, Noise2VoidConfig())
+    report = checkup.examine(data, NOISE2VOID, Noise2VoidConfig())
     assert not report.findings, report.text()
 
 
@@ -404,7 +404,7 @@ def test_a_truth_for_the_test_gives_a_verdict_and_trains_nothing(tmp_path):
     write(tmp_path / "test", 2, first=20, truth=tmp_path / "clean")
     known = {"test_source": str(tmp_path / "test"), "test_target": str(tmp_path / "clean")}
     run, data = trained(tmp_path, **known)
-    assert not [f for f in session.examine(data, NOISE2VOID, run.config).findings if "partner" in f.code]
+    assert not [f for f in checkup.examine(data, NOISE2VOID, run.config).findings if "partner" in f.code]
     summary = session.judge(run, say=lambda text: None)
     assert summary["primary"] == "psnr" and summary["verdict"] == "unclear"
     assert not summary["learned_from"] and summary["n_images"] == 2

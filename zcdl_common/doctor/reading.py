@@ -16,8 +16,8 @@ MASKED = ("segment", "instances")
 """Tasks whose target is a mask."""
 IMAGED = ("restore", "denoise", "translate")
 """Tasks whose target is an image."""
-ALONE = ("denoise",)
-"""Tasks that learn from the images alone, also from the very ones they are used on."""
+ALONE = ("denoise", "unpaired")
+"""Tasks that learn from images without partners."""
 _SEEN = 2048
 
 

@@ -17,6 +17,7 @@ FEW = {
     "restore": 5,
     "denoise": 1,
     "translate": 10,
+    "unpaired": 20,
     "detect": 20,
     "localise": 1,
 }

@@ -60,7 +60,8 @@ def export_run(run: Run, data: Data, say: Callable[[str], None] = print) -> Expo
         There are no weights yet.
     """
     model = run.load()
-    sample = (data.split.test or data.split.validation)[0]
+    split = data.split if run.network.task.paired else data.split.of(run.facts.domain)
+    sample = (split.test or split.validation)[0]
     raw = test_image(sample.source.read(), model, run.facts.ndim)
     scaled = run.scaling(raw).astype(np.float32)
     with tempfile.TemporaryDirectory() as temporary:

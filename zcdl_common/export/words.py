@@ -55,9 +55,12 @@ def _validation(run: Run) -> str:
         "|---|---|---|",
     ]
     for name, values in summary["metrics"].items():
-        network, classical = values["network"]["mean"], values["classical"]["mean"]
-        if network is not None and classical is not None:
-            lines.append(f"| {name} | {network:.3f} | {classical:.3f} |")
+        network, classical = (
+            "" if (values[who] or {}).get("mean") is None else f"{values[who]['mean']:.3f}"
+            for who in ("network", "classical")
+        )
+        if network:
+            lines.append(f"| {name} | {network} | {classical} |")
     threshold = f" Threshold: {summary['threshold']:.2f}." if summary.get("threshold") else ""
     return "\n".join([*lines, "", summary["sentence"] + threshold])
 

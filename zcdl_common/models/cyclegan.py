@@ -79,15 +79,15 @@ class CycleGanModel(GanModel):
         found: dict[str, Any] = {}
         for domain in ("source", "target"):
             own = [sample for sample in samples if sample.domain == domain]
-            patches = [self.patch(own[rng.integers(len(own))], rng) for _ in range(self.config.batch_size)]
+            patches = [self.patch(own[rng.integers(len(own))], rng)[0] for _ in range(self.config.batch_size)]
             found[domain] = np.stack(patches)
         return {**found, "seed": rng.integers(2**62)}
 
-    def patch(self, sample: Sample, rng: np.random.Generator) -> Array:
+    def patch(self, sample: Sample, rng: np.random.Generator) -> tuple[Array, None]:
         """One patch of one image, augmented where that is asked for."""
         image = sample.source.read()
         patch, _ = cut(image, image, self.config.patch_size, rng, busy(image, self.config.busy_patches, rng))
-        return augment(patch, None, rng, self.changes)[0] if self.config.augment else patch
+        return (augment(patch, None, rng, self.changes)[0] if self.config.augment else patch), None
 
     def make(self, piece: dict[str, torch.Tensor]) -> tuple[Terms, dict[str, torch.Tensor]]:
         """Look real to the judges, find the way back, and leave alone what is already of the other kind.

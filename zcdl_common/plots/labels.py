@@ -37,7 +37,9 @@ METRIC_LABELS = {
     "rmse_nm": "RMSE (nm)",
     "frc_nm": "FRC resolution (nm)",
     "cycle_error": "cycle error",
-    "feature_distance": "feature distance",
+    "feature_distance": "distance from real images",
+    "set_distance": "distance of the sets",
+    "intensity_distance": "distance of the intensities",
     "count_bias": "bias of the count",
     "size_bias": "bias of the size",
 }
@@ -57,6 +59,8 @@ LESS_IS_BETTER = frozenset(
         "frc_nm",
         "cycle_error",
         "feature_distance",
+        "set_distance",
+        "intensity_distance",
     }
 )
 

@@ -92,8 +92,23 @@ DEFINITIONS = {
     "jaccard": "matched localisations divided by matched, missed and invented ones.",
     "rmse_nm": "root mean squared distance of matched localisations, in nanometres.",
     "frc_nm": "resolution at which the Fourier ring correlation falls to 1/7, in nanometres.",
-    "cycle_error": "mean absolute difference between an image and its translation there and back.",
-    "feature_distance": "distance between the distributions of image features of translated and real images.",
+    "cycle_error": (
+        "root mean squared difference between an image and its translation there and back, in standard "
+        "deviations of the image. 0 is none lost; a network can hide in its result what the way back needs."
+    ),
+    "feature_distance": (
+        "how unlike the real images of the other kind a translated image looks (texture and brightness at "
+        "several scales), in distances of real images among each other: 1 is like a real one. It does not "
+        "see whether the image shows what its source shows."
+    ),
+    "set_distance": (
+        "how unlike the translated and the real images are as two sets (energy distance of their features): "
+        "0 alike, 1 nothing in common. It sees what single images do not: results that are all the same."
+    ),
+    "intensity_distance": (
+        "how far the brightness of the pixels would have to move to be distributed as in the real images "
+        "(Wasserstein distance), in their standard deviations."
+    ),
 }
 """Key of summary.json -> definition."""
 
@@ -121,5 +136,6 @@ TASKS = {
     "detect": "object detection",
     "localise": "single-molecule localisation",
     "translate": "image-to-image translation",
+    "unpaired": "image-to-image translation without pairs",
 }
 BACKENDS = {"torch": "PyTorch", "tensorflow": "TensorFlow", "tensorflow-cpu": "TensorFlow"}
