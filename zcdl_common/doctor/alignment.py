@@ -13,6 +13,8 @@ from zcdl_common.task import Array
 _FARTHEST = 32
 _WINDOW = 1024
 _SMOOTH = 1.5
+_CROWD = 8
+"""Pixels over which the density of edges is taken out between images of two kinds."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,15 @@ def edges(image: Array) -> Array:
     return np.asarray(ndimage.gaussian_gradient_magnitude(scaled, _SMOOTH, mode="nearest"))
 
 
-def measure_shift(image: Array, target: Array) -> Shift | None:
+def measure_shift(image: Array, target: Array, *, two_kinds: bool = False) -> Shift | None:
     """Displacement of `target` against `image`, both (Z)YX of equal size, by correlation of their edges.
 
     At most 32 pixels (a quarter of the size) are searched in the central 1024 x 1024 pixels. None
     where one of them shows no edges.
+
+    Images of two kinds, such as bright field and fluorescence, agree in where there are many edges long
+    before their edges lie upon each other; with `two_kinds` that density is taken out first. Where the
+    edges then do not agree anywhere, `Shift.certain` is False: nothing can be told.
 
     References
     ----------
@@ -71,6 +77,8 @@ def measure_shift(image: Array, target: Array) -> Shift | None:
     from scipy import fft
 
     a, b = (edges(_centre(x)) for x in (image, target))
+    if two_kinds:
+        a, b = (_without_density(x) for x in (a, b))
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.linalg.norm(a) * np.linalg.norm(b))
     if scale < 1e-6 * a.size**0.5:
@@ -83,6 +91,13 @@ def measure_shift(image: Array, target: Array) -> Shift | None:
     best = np.unravel_index(int(np.argmax(surface)), surface.shape)
     move = tuple(int(i) - m for i, m in zip(best, middle, strict=True))
     return Shift(move, float(surface[best]), float(surface[middle]))
+
+
+def _without_density(strength: Array) -> Array:
+    from scipy import ndimage
+
+    sigma = (0,) * (strength.ndim - 2) + (_CROWD, _CROWD)
+    return np.asarray(strength - ndimage.gaussian_filter(strength, sigma, mode="nearest"))
 
 
 def _centre(image: Array) -> Array:

@@ -7,7 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from zcdl_common.doctor import alignment, borders, duplicates, intensities, labels, matching, objects, shapes
+from zcdl_common.doctor import (
+    alignment,
+    borders,
+    duplicates,
+    intensities,
+    kinship,
+    labels,
+    matching,
+    objects,
+    resizing,
+    shapes,
+)
 from zcdl_common.doctor.findings import Finding, Report, size_text
 from zcdl_common.doctor.reading import ALONE, IMAGED, MASKED, Look, look_at, unreadable
 from zcdl_common.task import Sample, Task
@@ -19,6 +30,7 @@ TARGET_WORDS = {
     "instances": "label image",
     "restore": "clean image",
     "denoise": "clean image",
+    "translate": "target image",
 }
 _SHARED_SCALE = ("noise2void", "cyclegan", "deepstorm")
 
@@ -64,6 +76,8 @@ def check(
     """
     name = task if isinstance(task, str) else task.name
     word = TARGET_WORDS.get(name, "target")
+    if name == "translate" and isinstance(task, Task):
+        word = task.target_label.removesuffix("s")
     patch_size = patch_size if patch_size is not None else getattr(config, "patch_size", None)
     everything = [(s, False) for s in samples] + [(s, True) for s in test]
     names = _file_names([s for s, _ in everything])
@@ -161,11 +175,39 @@ def _annotations(
     else:
         yield from objects.check_thickness(masks, patch_size)
     yield from objects.check_unlabelled({look.file: look.unlabelled for look in looks})
+    yield from _targets(looks, task, word)
     shifts = {look.file: look.shift for look in looks if look.shift is not None}
-    yield from matching.check_matches([look.match for look in looks if look.match is not None], word)
+    exchanged = list(matching.check_matches([look.match for look in looks if look.match is not None], word))
+    yield from exchanged
+    if task == "translate" and not exchanged:
+        yield from kinship.check_kinship(_one_a_group(looks), "images", f"{word}s")
     noises = {look.file: look.noise for look in looks if look.noise is not None}
     yield from intensities.check_noise(noises, "noisy images", f"{word}s")
     yield from alignment.check_shifts(shifts, word, {look.file: look.pixel_size for look in looks})
+
+
+def _targets(looks: Sequence[Look], task: str, word: str) -> Iterator[Finding]:
+    """What the targets tell where they are images."""
+    if task not in IMAGED:
+        return
+    yield from resizing.check_scales(
+        [look.scale for look in looks if look.scale is not None],
+        word,
+        sum(look.target_size is not None for look in looks),
+    )
+    sizes = {look.target_file: look.target_size for look in looks if look.target_size is not None}
+    yield from shapes.check_channels(sizes, f"{word}s")
+    types = {look.target_file: look.target_type for look in looks if look.target_type}
+    yield from intensities.check_types(types, word)
+
+
+def _one_a_group(looks: Sequence[Look]) -> list[matching.Pair]:
+    """One pair a movie, stack or well: the others show nearly the same, and would fit its target too."""
+    first: dict[str, matching.Pair] = {}
+    for look in looks:
+        if look.match is not None:
+            first.setdefault(look.sample.group, look.match)
+    return list(first.values())
 
 
 def _row(look: Look) -> dict[str, Any]:

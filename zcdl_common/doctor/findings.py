@@ -16,6 +16,7 @@ Repair = Literal[
     "number the larger pieces and remove the specks",
     "two values",
     "fill missing values",
+    "enlarge to the size of its partner",
 ]
 """What `repair` can do to a copy of a file."""
 

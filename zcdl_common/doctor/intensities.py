@@ -185,18 +185,18 @@ def check_grey_as_colour(image: Array, file: str) -> Iterator[Finding]:
         )
 
 
-def check_types(types: Mapping[str, str]) -> Iterator[Finding]:
-    """Images of different bit depth in one set (`types`: file -> dtype)."""
+def check_types(types: Mapping[str, str], image: str = "image") -> Iterator[Finding]:
+    """Files of different bit depth in one set (`types`: file -> dtype); `image` is what to call one."""
     counts = Counter(types.values())
     if len(counts) < 2:
         return
     usual = counts.most_common(1)[0][0]
-    found = ", ".join(f"{counted(n, 'image')} {name}" for name, n in counts.most_common())
+    found = ", ".join(f"{counted(n, image)} {name}" for name, n in counts.most_common())
     yield Finding(
         "warning",
         "different-bit-depths",
         tuple(f for f, name in types.items() if name != usual),
-        f"the images differ in type ({found}): some may have been converted, which changes what the "
+        f"the {image}s differ in type ({found}): some may have been converted, which changes what the "
         "grey values mean.",
         "Export all images in the same way from the original files.",
     )

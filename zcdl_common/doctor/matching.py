@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zcdl_common.doctor import alignment, duplicates
 from zcdl_common.doctor.findings import Finding
 from zcdl_common.task import Array
 
@@ -25,7 +26,10 @@ _SHOWN = 3
 
 
 class Pair(NamedTuple):
-    """Thumbnails (32, 32) of an image and of its target, of mean 0 and length 1 (`duplicates.thumbnail`)."""
+    """Thumbnails of an image and of its target, of mean 0 and length 1 each (`duplicates.thumbnail`).
+
+    (32, 32), or (2, 32, 32) where the two are images of different kinds (`portrait`).
+    """
 
     file: str
     shape: tuple[int, ...]
@@ -33,15 +37,34 @@ class Pair(NamedTuple):
     target: Array
 
 
+def portrait(image: Array) -> Array | None:
+    """Thumbnails of an image (Z)YXC and of the strength of its edges, (2, 32, 32) float32.
+
+    Between images of different kinds, either may be what agrees. None where one shows nothing.
+    """
+    grey = image.mean(axis=-1, dtype=np.float32)
+    both = [duplicates.thumbnail(plane[..., np.newaxis]) for plane in (grey, alignment.edges(grey))]
+    return None if any(one is None for one in both) else np.stack(both)  # type: ignore[arg-type]
+
+
+def correlations(images: Sequence[Array], targets: Sequence[Array]) -> Array:
+    """Correlation of every image with every target, (K, N, N): K = 4 for portraits, 1 for thumbnails.
+
+    Rows are images, columns targets.
+    """
+    one, other = (np.stack([x.reshape(-1, x.shape[-2] * x.shape[-1]) for x in y]) for y in (images, targets))
+    found = np.einsum("iap,jbp->abij", one, other, optimize=True)
+    return np.asarray(found.reshape(-1, len(one), len(other)))
+
+
 def measure_fits(pairs: Sequence[Pair]) -> Array:
-    """Correlation, without its sign, of every image (rows) with every target (columns), (N, N).
+    """Best correlation, without its sign, of every image (rows) with every target (columns), (N, N).
 
     0 where image and target differ in size.
     """
-    images = np.stack([p.image.ravel() for p in pairs])
-    targets = np.stack([p.target.ravel() for p in pairs])
+    fits = np.abs(correlations([p.image for p in pairs], [p.target for p in pairs])).max(axis=0)
     same = [[a.shape == b.shape for b in pairs] for a in pairs]
-    return np.asarray(np.where(same, np.abs(images @ targets.T), 0.0))
+    return np.asarray(np.where(same, fits, 0.0))
 
 
 def check_matches(pairs: Sequence[Pair], word: str) -> Iterator[Finding]:

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from zcdl_common.doctor import alignment, duplicates, intensities, labels, masks, matching, objects, shapes
+from zcdl_common.doctor import (
+    alignment,
+    duplicates,
+    intensities,
+    labels,
+    masks,
+    matching,
+    objects,
+    resizing,
+    shapes,
+)
 from zcdl_common.doctor.findings import Finding
 from zcdl_common.errors import DataError, UserError
 from zcdl_common.task import Array, Lazy, Sample
@@ -31,7 +41,12 @@ class Look:
     target_file: str = ""
     size: shapes.Size | None = None
     target_size: shapes.Size | None = None
+    target_type: str = ""
+    """Of an image as target."""
     pixel_size: tuple[float, ...] | None = None
+    target_pixel_size: tuple[float, ...] | None = None
+    scale: resizing.Scale | None = None
+    """Where image and target differ in size by a factor."""
     range: intensities.Range | None = None
     constant: bool = False
     prints: list[duplicates.Print] = field(default_factory=list)
@@ -84,6 +99,7 @@ def _attempt(look: Look, lazy: Lazy, file: str, whole: bool) -> Array | None:
             look.pixel_size = info.pixel_size
             look.size = shapes.Size(tuple(info.shape), info.channels)
         elif info is not None:
+            look.target_pixel_size = info.pixel_size
             look.target_size = shapes.Size(tuple(info.shape), info.channels)
         pixels = np.asarray(lazy.read()) if whole else None
         if pixels is not None and pixels.dtype.kind not in "buif":
@@ -114,6 +130,12 @@ def _headers(look: Look, task: str, word: str) -> None:
 def _sizes(look: Look, task: str, word: str) -> list[Finding]:
     """Whether image and target fit each other in size, once both are known."""
     assert look.size is not None and look.target_size is not None
+    if task in IMAGED:
+        factor = resizing.common_factor(look.size, look.target_size, look.pixel_size, look.target_pixel_size)
+        if factor is not None:
+            sizes = look.size.shape, look.target_size.shape
+            look.scale = resizing.Scale(look.file, look.target_file, *sizes, factor)
+            return []
     return list(
         shapes.check_pair(
             look.size,
@@ -166,6 +188,7 @@ def _target(look: Look, image: Array, target: Array, task: str, word: str) -> It
     if task in MASKED:
         look.mask = masks.measure_mask(target, None if unequal else image, regions=drawn is not None)
     else:
+        look.target_type = str(target.dtype)
         yield from _pixels(target, look.target_file, task)
         yield from intensities.check_constant(target, look.target_file)
     if unequal or look.constant:
@@ -178,10 +201,15 @@ def _target(look: Look, image: Array, target: Array, task: str, word: str) -> It
         shown = (plane != 0).astype(np.float32)
     else:
         shown = _grey(target)
-        if task != "translate":
+        if task != "translate" and look.scale is None:
             look.noise = intensities.measure_noise(_grey(image)), intensities.measure_noise(shown)
-    look.shift = alignment.measure_shift(_grey(image), shown)
-    small, other = look.prints[0].thumbnail, duplicates.thumbnail(shown[..., np.newaxis])
+    two_kinds = task == "translate"
+    if look.scale is None:
+        look.shift = alignment.measure_shift(_grey(image), shown, two_kinds=two_kinds)
+    if two_kinds:
+        small, other = matching.portrait(image), matching.portrait(target)
+    else:
+        small, other = look.prints[0].thumbnail, duplicates.thumbnail(shown[..., np.newaxis])
     if small is not None and other is not None:
         look.match = matching.Pair(look.file, look.size.shape, small, other)
 

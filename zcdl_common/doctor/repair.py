@@ -13,6 +13,7 @@ import numpy as np
 
 from zcdl_common.doctor.findings import Report
 from zcdl_common.doctor.masks import single_channel
+from zcdl_common.doctor.resizing import enlarge
 from zcdl_common.files import write_text
 from zcdl_common.fragments import one_piece_each
 from zcdl_common.images import ImageRef
@@ -29,8 +30,9 @@ _ORDER = (
     "two values",
     "number the objects",
     "number the larger pieces and remove the specks",
+    "enlarge to the size of its partner",
 )
-_NUMBERED = ("numbers from colours", *_ORDER[-2:])
+_NUMBERED = ("numbers from colours", *_ORDER[4:6])
 """After these a mask holds numbers of objects."""
 
 
@@ -69,7 +71,8 @@ def repair(samples: Sequence[Sample], report: Report, folder: Path) -> list[str]
     for file in files:
         try:
             frames = _frames(file.ref)
-            mended = [_mend(frame, file.steps, palette) for frame in frames]
+            partner = _partner_size(file)
+            mended = [_mend(frame, file.steps, palette, partner) for frame in frames]
             if all(map(np.array_equal, frames, mended)):
                 continue
             place = _write(_place(file, folder, table), mended, file)
@@ -120,10 +123,16 @@ def _frames(ref: ImageRef) -> list[Array]:
     return [replace(ref, frame=i if n > 1 else None).read() for i in range(n)]
 
 
-def _mend(pixels: Array, steps: Sequence[str], palette: Array) -> Array:
+def _mend(pixels: Array, steps: Sequence[str], palette: Array, partner: Sequence[int]) -> Array:
     for step in steps:
-        pixels = _apply(step, pixels, palette)
+        pixels = _apply(step, pixels, palette, partner)
     return pixels
+
+
+def _partner_size(file: _File) -> tuple[int, ...]:
+    """Size (Z)YX of the other image of the pair, whole; empty where there is none, or no image."""
+    other = file.sample.target if file.side == "source" else file.sample.source
+    return replace(other, region=None).info().shape if isinstance(other, ImageRef) else ()
 
 
 def _place(file: _File, folder: Path, table: Sequence[dict[str, str]]) -> Path:
@@ -144,10 +153,14 @@ def _write(place: Path, frames: Sequence[Array], file: _File) -> Path:
         pixels, axes = pixels[..., 0], axes[:-1]
     numbered = bool(set(_NUMBERED) & set(file.steps))
     info = getattr(file.sample.source, "info", file.ref.info)
-    return write_image(place, pixels, axes, pixel_size=info().pixel_size, labels=numbered)
+    pixel_size = info().pixel_size
+    if pixel_size is not None and file.side == "source":  # a target lies on the pixels of its image
+        before, after = file.ref.info().shape, frames[0].shape[:-1]
+        pixel_size = tuple(p * n / m for p, n, m in zip(pixel_size, before, after, strict=True))
+    return write_image(place, pixels, axes, pixel_size=pixel_size, labels=numbered)
 
 
-def _apply(step: str, pixels: Array, palette: Array) -> Array:
+def _apply(step: str, pixels: Array, palette: Array, partner: Sequence[int]) -> Array:
     if step == "grey from equal channels":
         return pixels[..., :1]
     if step == "numbers from colours":
@@ -158,6 +171,8 @@ def _apply(step: str, pixels: Array, palette: Array) -> Array:
         return two_values(pixels)
     if step == "number the objects":
         return number_objects(pixels)
+    if step == "enlarge to the size of its partner":
+        return enlarge(pixels, partner)
     return one_piece_each(pixels[..., 0].astype(np.int64))[..., np.newaxis]
 
 

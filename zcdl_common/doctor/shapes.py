@@ -69,11 +69,12 @@ def check_pair(
     if len(source.shape) != len(target.shape):
         if projection and len(target.shape) == 2 and source.shape[-2:] == target.shape:
             yield Finding(
-                "warning",
+                "error",
                 "stack-with-flat-target",
                 (file,),
                 f"the image is a stack of {source.shape[0]} planes, its {word} a single plane.",
-                "Set axes to CYX to use the planes as channels of one 2D image.",
+                "To predict one plane from all of them, set axes = CYX: each plane of the stack then is a "
+                "channel of a 2D image.",
             )
             return
         reason = f"the image is {_dimensions(source)}, its {word} {_dimensions(target)}."
@@ -114,8 +115,8 @@ def check_dimensions(sizes: Mapping[str, Size], ndim: int | None = None) -> Iter
         )
 
 
-def check_channels(sizes: Mapping[str, Size]) -> Iterator[Finding]:
-    """Files with another number of channels than the rest, such as RGB among grey ones."""
+def check_channels(sizes: Mapping[str, Size], images: str = "images") -> Iterator[Finding]:
+    """Files with another number of channels than the other `images`, such as RGB among grey ones."""
     counts = Counter(s.channels for s in sizes.values())
     if len(counts) < 2:
         return
@@ -127,7 +128,7 @@ def check_channels(sizes: Mapping[str, Size]) -> Iterator[Finding]:
                 "error",
                 "different-channels",
                 (file,),
-                f"it has {counted(size.channels, 'channel')}{colour}, the other images have {usual}.",
+                f"it has {counted(size.channels, 'channel')}{colour}, the other {images} have {usual}.",
                 "Save all images with the same channels, or choose those to use with the parameter channels.",
             )
 

@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from zcdl_common.doctor.alignment import Shift, check_shifts, measure_shift, words
+from zcdl_common.samples.translate import brightfield_to_nuclei
 
 
 def cells(seed=0, shape=(128, 144)):
@@ -50,6 +51,32 @@ def test_unrelated_pairs_and_flat_images_give_no_alarm():
         shift = measure_shift(cells(seed)[0], cells(seed + 50)[1])
         assert not shift.certain
     assert measure_shift(np.zeros((64, 64)), cells(shape=(64, 64))[1]) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bright_field_and_fluorescence_are_compared_by_their_edges(seed):
+    light, stain = brightfield_to_nuclei(np.random.default_rng(seed), (256, 256), (0.3, 0.3))
+    fits = measure_shift(light, stain, two_kinds=True)
+    assert fits.pixels == (0, 0) and fits.there > 0.3
+    for by in ((5, -4), (-9, 2)):
+        away = measure_shift(light, np.roll(stain, by, (0, 1)), two_kinds=True)
+        assert away.certain and np.allclose(away.pixels, [-n for n in by], atol=1)
+
+
+def crowded(seed, shape=(256, 256)):
+    """Two kinds of image with the same broad density of structures, whose single structures are unrelated."""
+    rng = np.random.default_rng(seed)
+    broad = ndimage.gaussian_filter(rng.normal(size=shape), 25)
+    density = 0.005 * np.exp(2 * broad / broad.std())
+    return [ndimage.gaussian_filter(rng.poisson(density).astype(float), 1.5) for _ in range(2)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_density_alone_does_not_tell_of_a_shift_between_two_kinds(seed):
+    image, target = crowded(seed)
+    assert measure_shift(image, target).there > 0.4, "edges agree by their density"
+    shift = measure_shift(image, np.roll(target, (12, 12), (0, 1)), two_kinds=True)
+    assert shift.there < 0.2 and not shift.certain
 
 
 def test_the_finding_tells_direction_and_micrometres():

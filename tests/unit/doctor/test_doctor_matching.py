@@ -5,7 +5,8 @@ import pytest
 
 from zcdl_common.doctor import check
 from zcdl_common.doctor.duplicates import thumbnail
-from zcdl_common.doctor.matching import Pair, check_matches, measure_fits
+from zcdl_common.doctor.matching import Pair, check_matches, correlations, measure_fits, portrait
+from zcdl_common.samples.translate import brightfield_to_nuclei
 
 
 def pairs(cells, order, shape=(128, 128), target=lambda image, labels: labels > 0):
@@ -58,3 +59,22 @@ def test_the_check_of_files_finds_renamed_masks(tmp_path, new_folder, cells, tas
         folder.add(f"{i}.tif", cells(i, (256, 256))[0], cells((i + 1) % 6, (256, 256))[1])
     found = {f.code: f for f in check(folder.samples, task=task).findings}
     assert f"6 of 6 {word} fit another image" in found["targets-of-other-images"].reason
+
+
+def test_portraits_give_the_correlations_of_numpy(cells):
+    images, targets = ([portrait(cells(i)[0][..., None]) for i in seeds] for seeds in (range(3), range(5, 8)))
+    found = correlations(images, targets)
+    assert images[0].shape == (2, 32, 32) and found.shape == (4, 3, 3)
+    expected = np.corrcoef(images[2][1].ravel(), targets[0][0].ravel())[0, 1]
+    assert found[2, 2, 0] == pytest.approx(expected, abs=1e-5)
+    assert portrait(np.zeros((64, 64, 1))) is None
+
+
+def test_exchanged_fluorescence_of_bright_field_images_is_found():
+    drawn = [brightfield_to_nuclei(np.random.default_rng(i), (256, 256), (0.3, 0.3)) for i in range(6)]
+    known = [[portrait(kind[..., None]) for kind in pair] for pair in drawn]
+    right = [Pair(f"{i}.tif", (256, 256), *both) for i, both in enumerate(known)]
+    assert not list(check_matches(right, "fluorescence image"))
+    exchanged = [p._replace(target=right[i - 1].target) for i, p in enumerate(right)]
+    (finding,) = check_matches(exchanged, "fluorescence image")
+    assert len(finding.files) == 6 and "that of 1.tif fits 0.tif" in finding.reason

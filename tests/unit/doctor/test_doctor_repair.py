@@ -171,6 +171,16 @@ def test_movies_and_regions_are_mended_whole(tmp_path, cells):
     assert np.array_equal(mended[4].source.read(), mended[2].source.read()[:40])
 
 
+def test_the_pixel_size_of_a_part_is_that_of_its_file(tmp_path, new_folder, cells):
+    image = cells(0)[0].astype(np.float32)
+    image[3, 3] = np.nan
+    whole = replace(new_folder(tmp_path, n=0).add("a.tif", image).source, pixel_size=(0.3, 0.2))
+    part = [Sample("part", "a", whole.crop(((0, 40), (0, 50))))]
+    repair(part, check(part, task="denoise"), tmp_path / "repaired")
+    copy = ImageRef((tmp_path / "repaired" / "source" / "a.tif",)).info()
+    assert copy.shape == image.shape and copy.pixel_size == pytest.approx((0.3, 0.2))
+
+
 def test_a_mended_copy_stands_for_an_original_of_several_channel_files(tmp_path, cells):
     paths = []
     for i, name in enumerate(("dapi", "actin")):

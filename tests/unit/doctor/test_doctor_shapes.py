@@ -37,11 +37,13 @@ def test_equal_sizes_pass_whatever_the_channels():
     assert not list(shapes.check_pair(Size((8, 9), 3), Size((8, 9), 1), "f", word="mask", projection=False))
 
 
-def test_a_flat_target_of_a_stack_is_possible_in_translation_only():
+def test_a_flat_target_of_a_stack_asks_for_channels_in_translation_only():
     stack, plane = Size((13, 64, 64), 1), Size((64, 64), 1)
-    assert codes(shapes.check_pair(stack, plane, "f", word="target", projection=True)) == [
-        ("warning", "stack-with-flat-target")
-    ]
+    (finding,) = shapes.check_pair(stack, plane, "f", word="target", projection=True)
+    assert (finding.severity, finding.code) == ("error", "stack-with-flat-target")
+    assert "stack of 13 planes" in finding.reason and "set axes = CYX" in finding.remedy
+    (finding,) = shapes.check_pair(stack, plane, "f", word="mask", projection=False)
+    assert finding.code == "different-sizes" and "CYX" not in finding.remedy
 
 
 def test_the_odd_dimension_is_named():
