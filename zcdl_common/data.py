@@ -129,6 +129,8 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
         raise DataError(
             f"No image in {folders.source} has a partner in {folders.target}. Partners are found by name: "
             "cell_1.tif belongs to cell_1.tif, cell_1_mask.tif or cell_1.zip. Rename the files accordingly."
+            + " Images without partners are for the CycleGAN notebook."
+            * (network.task.name == "translate")
             if not problems
             else f"None of the images can be used. The first reason: {problems[0]}"
         )

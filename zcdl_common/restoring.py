@@ -42,8 +42,8 @@ def open_images(
     )
 
 
-def clean_image(sample: Sample, facts: Facts) -> Array:
-    """The clean image of a sample, float32 (Z)YXC, in its own units.
+def clean_image(sample: Sample, facts: Facts, word: str = "clean image") -> Array:
+    """The clean image of a sample, float32 (Z)YXC, in its own units; errors call it `word`.
 
     Raises
     ------
@@ -56,18 +56,18 @@ def clean_image(sample: Sample, facts: Facts) -> Array:
     if image.shape[:-1] != size:
         found, wanted = (" x ".join(map(str, shape)) for shape in (image.shape[:-1], size))
         raise DataError(
-            f"The clean image {name} is {found} pixels, its partner {sample.source.path.name} is {wanted}. "
+            f"The {word} {name} is {found} pixels, its partner {sample.source.path.name} is {wanted}. "
             "The two must show the same field, pixel by pixel: crop or scale one of them."
         )
     channels = len(facts.extra["target_channels"])
     if image.shape[-1] != channels:
         raise DataError(
-            f"The clean image {name} has {image.shape[-1]} channels, the first one of the training has "
+            f"The {word} {name} has {image.shape[-1]} channels, the first one of the training has "
             f"{channels}. Save all of them with the same channels."
         )
     if not np.isfinite(image).all():
         raise DataError(
-            f"The clean image {name} holds NaN or infinite values, which the network would learn. Replace "
+            f"The {word} {name} holds NaN or infinite values, which the network would learn. Replace "
             "them, or let section 2 repair a copy."
         )
     return image

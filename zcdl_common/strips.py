@@ -34,6 +34,7 @@ def strips(sample: Sample, config: Config, has_test: bool, gap: int | None = Non
     image = sample.source
     assert isinstance(image, ImageRef)
     shape = image.info().shape
+    _refuse_other_size(sample, shape)
     axis = len(shape) - 2 + int(shape[-1] > shape[-2])
     n = shape[axis]
     patch = (
@@ -58,6 +59,24 @@ def strips(sample: Sample, config: Config, has_test: bool, gap: int | None = Non
         f"training, validation{'' if has_test else ' and test'}, with {gap} pixels left out between them."
     )
     return Split((parts[0],), (parts[1],), tuple(parts[2:]), note=note), gap
+
+
+def _refuse_other_size(sample: Sample, shape: tuple[int, ...]) -> None:
+    """A target image of another size would be divided elsewhere than its image."""
+    info = getattr(sample.target, "info", None)
+    other = info().shape if info is not None else shape
+    if other != shape:
+        found, wanted = (" x ".join(map(str, size)) for size in (other, shape))
+        plane = len(other) == 2 and len(shape) == 3
+        raise DataError(
+            f"{sample.source.path.name} is {wanted} pixels, its target {found}. A single pair is divided "
+            "into strips for training, validation and test, for which both must agree pixel by pixel. "
+            + (
+                "To predict one plane from all planes of a stack, set axes = CYX."
+                if plane
+                else "Crop or scale one of them (Fiji: Image > Scale)."
+            )
+        )
 
 
 def _spans(n: int, gap: int, has_test: bool) -> list[Span]:

@@ -31,7 +31,7 @@ def target_image(sample: Sample, facts: Facts) -> Array:
             "a single plane. To predict one plane from all of them, set axes = CYX: each plane of the stack "
             "then is a channel of a 2D image."
         )
-    return restoring.clean_image(sample, facts)
+    return restoring.clean_image(sample, facts, "target image")
 
 
 def standard_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:

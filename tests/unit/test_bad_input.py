@@ -21,6 +21,8 @@ from zcdl_common import checkpoint, checkup, cli, networks, session
 from zcdl_common.errors import ConfigError, DataError, RunError, UserError
 from zcdl_common.notebook import Notebook
 from zcdl_common.run import open_run
+from zcdl_common.samples.translate import brightfield_to_nuclei
+from zcdl_common.translating import target_image
 
 
 @pytest.fixture(autouse=True)
@@ -247,6 +249,92 @@ def test_float_images_outside_0_1_train_and_keep_their_values(make, tmp_path):
     source = run.scaling(data.split.train[0].source.read())
     assert np.percentile(source, 1) == pytest.approx(0, abs=1e-4)
     assert np.percentile(source, 99.8) == pytest.approx(1, abs=1e-4)
+
+
+# -- pairs of images ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fields():
+    """Bright field and fluorescence (96, 96) of 20 fields."""
+    return [brightfield_to_nuclei(np.random.default_rng(i), (96, 96), (0.3, 0.3)) for i in range(20)]
+
+
+@pytest.fixture
+def open_fnet(make, tmp_path):
+    """The fnet notebook on pairs of images, which are written first."""
+
+    def opened(pairs, rename="{}", **params):
+        for i, (light, stain) in enumerate(pairs):
+            make.write(tmp_path / "light" / f"field_{i}.tif", light.astype(np.uint16))
+            make.write(tmp_path / "stain" / f"{rename.format(f'field_{i}')}.tif", stain)
+        nb = Notebook("fnet")
+        named = {"source": str(tmp_path / "light"), "target": str(tmp_path / "stain"), "name": "run"}
+        nb.images({**named, "results": str(tmp_path / "runs"), **params})
+        return nb
+
+    return opened
+
+
+def test_good_pairs_of_bright_field_and_fluorescence_are_left_in_peace(open_fnet, fields, capsys):
+    nb = open_fnet(fields[:14])
+    nb.check()
+    shown = capsys.readouterr().out
+    assert "nothing to complain about" in shown
+    assert not [word for word in ("clean", "noisy", "mask") if word in shown]
+    assert nb.prepared.facts.channels
+
+
+def test_unpaired_names_lead_to_cyclegan(open_fnet, fields):
+    refused(open_fnet(fields[:8], rename="stained_{}_b").check, "by name", "CycleGAN", error=DataError)
+
+
+def test_unpaired_contents_under_equal_names_lead_to_cyclegan(open_fnet, fields, capsys):
+    open_fnet(
+        [(light, stain) for (light, _), (_, stain) in zip(fields[:10], fields[10:], strict=True)]
+    ).check()
+    shown = capsys.readouterr().out
+    assert "do not look like pairs of the same field" in shown and "CycleGAN notebook" in shown
+    assert "fluorescence image" in shown
+
+
+def test_images_of_a_binned_camera_are_named_once_and_enlarged_copies_are_used(
+    open_fnet, fields, tmp_path, capsys
+):
+    nb = open_fnet([(light.reshape(48, 2, 48, 2).mean((1, 3)), stain) for light, stain in fields[:10]])
+    before = files_below(tmp_path / "light")
+    text = refused(nb.check, "1 problem", "nb.repair()", error=DataError)
+    shown = capsys.readouterr().out
+    assert shown.count("2 times as many pixels") == 1 and "48 x 48" in shown and "96 x 96" in shown, text
+    nb.repair()
+    nb.check()
+    assert {s.size for s in nb.data.samples} == {(96, 96)} and nb.prepared.facts.shapes[0] == (96, 96)
+    assert files_below(tmp_path / "light") == before
+
+
+def test_stacks_with_a_flat_target_train_once_their_planes_are_channels(open_fnet, fields, capsys):
+    stacks = [(np.stack([light, light[::-1], light.T]), stain) for light, stain in fields[:6]]
+    refused(open_fnet(stacks).check, "run this cell again", error=DataError)
+    shown = capsys.readouterr().out
+    assert "a stack of 3 planes" in shown and "single plane" in shown and "set axes = CYX" in shown
+    nb = open_fnet(stacks, axes="CYX")
+    nb.check()
+    assert nb.prepared.facts.ndim == 2 and len(nb.prepared.facts.channels) == 3
+
+
+def test_a_single_pair_of_unequal_sizes_is_refused_before_it_is_divided(open_fnet, fields):
+    light, stain = fields[0]
+    nb = open_fnet([(light[:90], stain)])
+    refused(nb.check, "field_0.tif", "90 x 96", "96 x 96", "Crop or scale", error=DataError)
+    refused(open_fnet([(np.stack([light] * 4), stain)]).check, "axes = CYX", error=DataError)
+
+
+def test_a_target_that_changes_after_the_check_is_not_called_a_clean_image(open_fnet, fields, make):
+    nb = open_fnet(fields[:6])
+    facts, sample = nb.prepared.facts, nb.data.samples[0]
+    make.write(sample.target.path, fields[0][1][:90])
+    text = refused(lambda: target_image(sample, facts), "target image", "90 x 96", error=DataError)
+    assert "clean" not in text
 
 
 # -- parameters -------------------------------------------------------------------------------------
