@@ -101,8 +101,8 @@ def _files(samples: Sequence[Sample], report: Report) -> list[_File]:
             files.setdefault(path, _File(path, "source", ImageRef((path,), axes), steps, sample))
         if sample.target is not None and (steps := _steps(sample.target.path, report)):
             axes = str(getattr(sample.target, "axes", axes.replace("C", "").replace("S", "")))
-            path = sample.target.path
-            files.setdefault(path, _File(path, "target", ImageRef((path,), axes), steps, sample))
+            for path in getattr(sample.target, "paths", (sample.target.path,)):
+                files.setdefault(path, _File(path, "target", ImageRef((path,), axes), steps, sample))
     return list(files.values())
 
 
@@ -140,7 +140,9 @@ def _place(file: _File, folder: Path, table: Sequence[dict[str, str]]) -> Path:
     if folder in file.path.parents:
         return file.path
     taken = {row["copy"] for row in table if row["file"] != str(file.path)}
-    name = f"{file.side}/{file.ref.group}"
+    partners = getattr(getattr(file.sample, file.side), "paths", ())
+    channel = f"{file.path.parent.name}/" if len(partners) > 1 else ""  # such folders name the channels
+    name = f"{file.side}/{channel}{file.ref.group}"
     number = next(n for n in range(1, len(taken) + 2) if f"{name}{f'_{n}' * (n > 1)}.tif" not in taken)
     return folder / f"{name}{f'_{number}' * (number > 1)}.tif"
 

@@ -130,6 +130,23 @@ def test_the_smaller_of_two_cameras_is_enlarged_in_a_copy(tmp_path, fields, smal
     assert close > 0.9 and samples[0].source.info().shape == pairs[0][0].shape
 
 
+def test_targets_of_several_folders_are_enlarged_together_and_keep_the_names_of_their_channels(
+    tmp_path, fields
+):
+    light, stain = fields[0]
+    paths = [tmp_path / folder / "0.tif" for folder in ("nuclei", "membrane")]
+    (sample,) = save(tmp_path / "data", [(light, binned(stain))])
+    for path in paths:
+        path.parent.mkdir()
+        tifffile.imwrite(path, binned(stain), metadata={"axes": "YX"})
+    several = [Sample("0", "0", sample.source, ImageRef(tuple(paths)))]
+    lines = repair(several, check(several, task=LABEL_FREE), tmp_path / "repaired")
+    assert len(lines) == 2
+    copies = tuple(tmp_path / "repaired" / "target" / folder / "0.tif" for folder in ("nuclei", "membrane"))
+    info = ImageRef(copies).info()
+    assert info.shape == (256, 256) and info.channel_names == ("nuclei", "membrane")
+
+
 def test_large_sets_tell_a_factor_from_their_headers(tmp_path, fields, monkeypatch):
     monkeypatch.setattr("zcdl_common.doctor.examine.MOST_READ", 2)
     samples = save(tmp_path, [(binned(light), stain) for light, stain in fields[:6]])
