@@ -8,14 +8,20 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 
 from zcdl_common import networks, session
 from zcdl_common.data import open_data
+from zcdl_common.samples.translate import WAVELENGTH, brightfield
 
 MEMBRANES = "unet2d/isbi2012_membranes"
 NUCLEI = "unet2d/dsb2018_nuclei_binary"
 EMBRYOS = "unet3d/bbbc050_nuclei"
 CELLS = "care2d/hagen2021_bpae"
+BACTERIA = "pix2pix/ecoli_bf_to_fluo"
+STAINS = "pix2pix/hagen2021_actin_to_mito"
+TISSUE = "cyclegan/dsb2018_histology_fluorescence"
+NEURONS = "fnet/isl_phase_to_fluo"
 
 
 def pairs(folder):
@@ -48,6 +54,16 @@ def dim(rng, image):
     return rng.poisson(photons) + rng.normal(0, 1, image.shape) + 100
 
 
+def transmitted(rng, image):
+    """Bright field computed from a real stack of stained nuclei: what is bright delays the light."""
+    dense = ndimage.gaussian_filter(image, (0.5, 1.0, 1.0))
+    dense = np.clip((dense - np.median(dense)) / np.percentile(dense - np.median(dense), 99.5), 0, 1.5)
+    phase = 2 * np.pi / WAVELENGTH * 0.006 * dense * VOXEL[0]
+    plane = np.arange(len(image)) * VOXEL[0]
+    light = brightfield(phase, plane[:, None] - plane, VOXEL[1:])
+    return rng.poisson(10_000 * light.clip(0, 3)).astype(np.float32)
+
+
 def noisy(rng, image):
     """White Gaussian noise of a tenth of the range of 8 bit."""
     return image + rng.normal(0, 25, image.shape)
@@ -77,12 +93,20 @@ def test_half_a_minute_of_unet_finds_real_nuclei(real_data, tmp_path):
 
 
 METHODS = ("network", "classical")
+TRANSLATED = ("pearson_r", "psnr", "ssim", "nrmse")
+VOXEL = (0.8, 0.4, 0.4)
+"""Assumed size (Z, Y, X) in micrometres where light is computed."""
 RESIDUAL = ("residual_white", "residual_structure", "residual_correlation", "residual_coarse")
 
 
 def beats(summary, *metrics, rivals=("classical",)):
     """Whether the network is better than its rivals in the mean of all these scores."""
     return all(mean(summary, m) > mean(summary, m, rival) for m in metrics for rival in rivals)
+
+
+def beats_less(summary, *metrics):
+    """Whether the network is lower than the classical method in the mean of all these scores."""
+    return all(mean(summary, m) < mean(summary, m, "classical") for m in metrics)
 
 
 class Case(NamedTuple):
@@ -111,6 +135,20 @@ def noisy_cells(real, made):
     return spoiled(real / CELLS, made, "target", noisy, "YX")
 
 
+def embryos_in_light(real, made):
+    return spoiled(real / EMBRYOS, made, "source", transmitted, "ZYX")
+
+
+def three_stains(real, made):
+    """A focus stack of phase contrast, whose planes are channels, and the plane of three stains."""
+    folder = real / NEURONS
+    stains = ("target_dapi", "target_map2", "target_nfh")
+    named = {"source": str(folder / "train" / "source"), "test_source": str(folder / "test" / "source")}
+    for role, name in (("train", "target"), ("test", "test_target")):
+        named[name] = ";".join(str(folder / role / stain) for stain in stains)
+    return named
+
+
 def noisy_as_they_are(folder):
     """Images without a truth."""
     return lambda real, made: {"source": str(real / folder)}
@@ -124,6 +162,11 @@ def removes_noise_alone(summary):
 def restores(summary):
     """Nearer to the truth than the classical method and than the image as it was."""
     return beats(summary, "psnr", "ssim", rivals=("classical", "input"))
+
+
+def looks_real(summary):
+    """Nearer to real images than the classical method, one by one and as a set; and the way back is found."""
+    return beats_less(summary, "feature_distance", "set_distance") and mean(summary, "cycle_error") < 0.5
 
 
 LONG = [
@@ -146,6 +189,14 @@ LONG = [
          lambda s: beats(s, "ap50", "ap70"), ("ap50", "ap70", "f1_50", "pq"), "YX"),
     Case("stardist", "stardist3d/bbbc050_nuclei", at("stardist3d/bbbc050_nuclei"), 10,
          lambda s: beats(s, "ap50"), ("ap50", "ap70"), "ZYX"),
+    Case("fnet", BACTERIA, at(BACTERIA), 5, lambda s: beats(s, "pearson_r"), TRANSLATED, "YX"),
+    Case("fnet", NEURONS, three_stains, 6, lambda s: beats(s, "pearson_r"), TRANSLATED, "CYX"),
+    Case("fnet", "embryos, computed bright field", embryos_in_light, 8, lambda s: beats(s, "pearson_r"),
+         TRANSLATED, "ZYX"),
+    Case("pix2pix", BACTERIA, at(BACTERIA), 8, lambda s: beats(s, "pearson_r"), TRANSLATED, "YX"),
+    Case("pix2pix", STAINS, at(STAINS), 8, lambda s: beats(s, "pearson_r"), TRANSLATED, "YX"),
+    Case("cyclegan", TISSUE, at(TISSUE), 10, looks_real,
+         ("feature_distance", "set_distance", "intensity_distance"), "YX"),
 ]  # fmt: skip
 
 
