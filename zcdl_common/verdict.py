@@ -83,7 +83,7 @@ def _verdict(
     said = [statistics.sentence(first, metric_label(primary), classical, unit)]
     if (other := SECOND.get(primary, "")) in table:
         said.append(statistics.disagreement(first, compared(other, margin=MATTERS), metric_label(other)))
-    said += [_beside_input(run, table), _limit(table)]
+    said += [_beside_input(run, table), _limit(table) if primary == "pearson_r" else ""]
     return first.verdict, " ".join(filter(None, said))
 
 

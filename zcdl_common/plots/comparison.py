@@ -19,6 +19,10 @@ METHODS = {"input": "input_", "classical": "classical_", "network": ""}
 """Who is scored -> how its columns of metrics.csv begin."""
 
 
+FAR_APART = 50
+"""Ratio of the largest score to the smallest above which their axis is logarithmic."""
+
+
 def scores(table: Any, summary: Mapping[str, Any] | None = None, metrics: tuple[str, ...] = ()) -> Figure:
     """Every test image as a line from the classical method to the network, with means and intervals.
 
@@ -67,6 +71,9 @@ def _paired_dots(axes: Axes, data: Mapping[str, list[Any]], key: str, stats: Map
             np.full(values.shape[1], x), values[x], "o", color=style.COLOURS[who], markersize=3.5, alpha=0.6
         )
         _mean_bar(axes, x, values[x], stats.get(who) or {}, style.COLOURS[who])
+    finite = values[np.isfinite(values)]
+    if finite.size and finite.min() > 0 and finite.max() > FAR_APART * finite.min():
+        axes.set_yscale("log")
     style.tidy(axes, "", metric_label(key), f"{better(key)} is better" if better(key) else "")
     axes.title.set(fontsize=style.SMALL, color=style.FAINT)
     axes.grid(False, axis="x")

@@ -185,7 +185,7 @@ def kept(table: Mapping[str, Sequence[float]], metric: str, best: int) -> Figure
                 label=label,
             )
     axes.axvline(best, color=style.COLOURS["best"], lw=1.4, linestyle="--", label=f"used: epoch {best}")
-    axes.legend(fontsize=style.SMALL, frameon=False, loc="lower right")
+    axes.legend(fontsize=style.SMALL, framealpha=0.9, edgecolor="none", loc="best")
     style.whole_numbers(axes)
     style.tidy(axes, "epoch", metric_label(metric), "Weights kept along the training")
     return figure
