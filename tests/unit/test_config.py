@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from zcdl_common import networks, session
 from zcdl_common.config import Config, read_params
 from zcdl_common.data import open_data
-from zcdl_common.errors import ConfigError
+from zcdl_common.errors import ConfigError, RunError
 from zcdl_common.export.from_run import package_info
 from zcdl_common.fit import Moment, schedule
 from zcdl_common.networks.unet import UNetConfig
@@ -97,6 +97,7 @@ ELSEWHERE = {
     "patches_per_image": "test_patches_per_image_set_the_steps",
     "schedule": "test_every_schedule_is_another_curve",
     "precision": "test_precision_follows_parameter_and_device",
+    "compile": "test_what_is_compiled_is_what_trains",
     "start_from": "test_training_begins_with_the_weights_of_another_run",
     "predict_source": "test_paths_with_spaces_quotes_and_umlauts_train",
     "model": "test_the_chosen_model_takes_parameters_of_use_and_of_reading_alone",
@@ -237,6 +238,35 @@ def test_precision_follows_parameter_and_device(monkeypatch):
     with _torch.autocast("bfloat16", cpu):
         x = torch.ones(2, 2)
         assert (x @ x).dtype is torch.float32, "a run of a GPU goes on in float32 on a CPU"
+
+
+def test_what_is_compiled_is_what_trains(prepared, monkeypatch):
+    import torch
+
+    seen = []
+
+    def compile_slowly(module):
+        def call(x):
+            seen.append(module)
+            return module(x)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compile_slowly)  # a real compiler takes minutes
+    ready = prepared(compile=True)
+    model, batch = ready.network.build(ready.planned, ready.facts), batch_of(ready)
+    before = model.state()
+    model.step(batch, 1e-3)
+    assert seen == [model.net]
+    assert any(not np.array_equal(before[k], v) for k, v in model.state().items() if k in before)
+
+    def impossible(x):
+        raise torch._dynamo.exc.TorchDynamoException("no compiler")
+
+    monkeypatch.setattr(torch, "compile", lambda module: impossible)
+    other = ready.network.build(ready.planned, ready.facts)
+    with pytest.raises(RunError, match="compile = false"):
+        other.step(batch, 1e-3)
 
 
 def test_authors_and_licence_stand_in_the_package(trained, tmp_path):

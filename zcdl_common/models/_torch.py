@@ -189,6 +189,28 @@ def start(module: nn.Module, name: str, state: Mapping[str, Array]) -> list[str]
     return load_fitting(module, found)
 
 
+def compiled(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The same network as faster code, made at its first call.
+
+    Raises
+    ------
+    RunError
+        When called: there is no compiler for this device.
+    """
+    fast = torch.compile(module)
+
+    def call(x: torch.Tensor) -> torch.Tensor:
+        try:
+            return fast(x)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            raise RunError(
+                "compile = true: this computer cannot compile the network (a GPU needs Triton, a CPU a C++ "
+                f"compiler): {str(error).splitlines()[0]} Set compile = false under a new name."
+            ) from error
+
+    return call
+
+
 def out_of_memory(error: RuntimeError) -> bool:
     """Whether torch gave up for want of memory, on any device."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

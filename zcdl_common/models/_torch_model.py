@@ -56,6 +56,8 @@ class TorchModel:
         self.part = config.batch_size
         """Patches that go through the network at once."""
         self.frozen = frozen_parts(self.net, config.freeze)
+        self.calls: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
+        """The networks as training calls them: compiled, where that is asked for."""
 
     # -- training ---------------------------------------------------------------------------------
 
@@ -86,8 +88,10 @@ class TorchModel:
             optimiser.zero_grad(set_to_none=True)
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate
-        for network in self.networks.values():
+        for name, network in self.networks.items():
             network.train()
+            if name not in self.calls:
+                self.calls[name] = _torch.compiled(network) if self.config.compile else network
         for module in self.frozen:
             module.eval()  # batch statistics of frozen layers stay as they were learned
 
@@ -113,7 +117,7 @@ class TorchModel:
             x = _torch.to_device(batch["source"][piece], self.device)
             y = self.learned(batch["target"][piece])
             with _torch.autocast(self.arithmetic, self.device):
-                output = self.net(x)
+                output = self.calls["net"](x)
             loss = self.loss(output.float(), y) * (len(x) / size)
             self.scaled(loss).backward()
             total = total + loss.detach()

@@ -96,7 +96,7 @@ class CycleGanModel(GanModel):
         treats each by itself, so nothing changes but the number of calls.
         """
         source, target = piece["source"], piece["target"]
-        net, back, size = self.net, self.networks["back"], len(source)
+        net, back, size = self.calls["net"], self.calls["back"], len(source)
         alone = self.config.identity_weight > 0 and source.shape[1] == target.shape[1]
         there = net(torch.cat([source, target]) if alone else source)
         here = back(torch.cat([target, source]) if alone else target)
@@ -113,7 +113,7 @@ class CycleGanModel(GanModel):
         return terms, {"judge": made, "judge_back": made_back}
 
     def _real(self, judge: str, image: torch.Tensor) -> torch.Tensor:
-        said = self.networks[judge](image).float()
+        said = self.calls[judge](image).float()
         return F.mse_loss(said, torch.ones_like(said))
 
     def judge(self, piece: dict[str, torch.Tensor], made: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -121,7 +121,7 @@ class CycleGanModel(GanModel):
         losses = []
         for name, true in (("judge", piece["target"]), ("judge_back", piece["source"])):
             shown = self.pools[name].exchange(made[name].float())
-            said, said_true = self.networks[name](shown).float(), self.networks[name](true).float()
+            said, said_true = self.calls[name](shown).float(), self.calls[name](true).float()
             losses += [F.mse_loss(said, torch.zeros_like(said)), F.mse_loss(said_true, torch.ones_like(said))]
         return sum(losses) / 2
 

@@ -69,8 +69,8 @@ class Pix2PixModel(GanModel):
 
     def make(self, piece: dict[str, torch.Tensor]) -> tuple[Terms, dict[str, torch.Tensor]]:
         """Look real to the judge, and be near to the true image."""
-        found = self.net(piece["source"])
-        said = self.networks["judge"](torch.cat([piece["source"], found], dim=1)).float()
+        found = self.calls["net"](piece["source"])
+        said = self.calls["judge"](torch.cat([piece["source"], found], dim=1)).float()
         terms = {
             "loss_real": F.binary_cross_entropy_with_logits(said, torch.ones_like(said)),
             "loss_difference": self.config.l1_weight * F.l1_loss(found.float(), piece["target"]),
@@ -79,7 +79,7 @@ class Pix2PixModel(GanModel):
 
     def judge(self, piece: dict[str, torch.Tensor], made: dict[str, torch.Tensor]) -> torch.Tensor:
         """Tell true pairs from made ones; half as fast as the generator learns."""
-        judge, losses = self.networks["judge"], []
+        judge, losses = self.calls["judge"], []
         for image, truth in ((piece["target"], 1.0), (made["judge"], 0.0)):
             said = judge(torch.cat([piece["source"], image.to(piece["source"].dtype)], dim=1)).float()
             losses.append(F.binary_cross_entropy_with_logits(said, torch.full_like(said, truth)))

@@ -1,4 +1,4 @@
-"""The number format of training, for the networks whose backend can mix them."""
+"""What only PyTorch can do in training: mix number formats, and compile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from zcdl_common.parameter import setting
 
 
 class MixedConfig(Config):
-    """Mixed precision."""
+    """Mixed precision and compiled networks."""
 
     precision: Literal["auto", "float32"] = setting("auto", section="training", label="precision", more=True)
     """auto: float32 on a CPU, mixed on a GPU that gains from it."""
+    compile: bool = setting(False, section="training", label="compile the network", more=True)
+    """Translates the network into faster code first, which takes minutes; for long trainings."""
