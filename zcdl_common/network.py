@@ -186,6 +186,8 @@ class Network:
     """Difference of the primary metric below which two methods are called the same."""
     higher_is_better: bool = True
     """Direction of the primary metric."""
+    goal: str = ""
+    """What training makes small, where no parameter ``loss`` says it, with names of parameters in braces."""
     facing: Callable[[Any, Facts], Facts] | None = None
     """Facts as they are in the direction that the config asks for; None: the network works in one alone."""
     ready_made: Callable[[Facts], str] | None = None

@@ -99,6 +99,7 @@ FNET = Network(
     cite=("10.1038/s41592-018-0111-2",),
     plan=plan,
     primary="pearson_r",
+    goal="the mean squared error",
     scale=lambda facts: MeanStd(),
     target_scale=lambda facts: MeanStd(),
     output_scale=output_scale,

@@ -87,6 +87,8 @@ PIX2PIX = Network(
     cite=("10.1109/CVPR.2017.632",),
     plan=plan,
     primary="pearson_r",
+    goal="the cross-entropy of a conditional judge of patches of 70 pixels, which learned in turn, plus "
+    "{l1_weight:g} times the mean absolute error",
     scale=lambda facts: Percentile(0.1, 99.9),  # structures may cover a hundredth of an image
     target_scale=output_scale,
     output_scale=output_scale,

@@ -8,6 +8,7 @@ from typing import Any
 from zcdl_common.citations import MODEL_ZOO, ZEROCOST
 from zcdl_common.plots.labels import metric_label
 from zcdl_common.report import terms, words
+from zcdl_common.report.material import material
 from zcdl_common.report.record import Record
 
 
@@ -22,7 +23,7 @@ def methods(record: Record) -> list[str]:
 
     Numbers in square brackets refer to `references`, counted from 1.
     """
-    parts: list[Callable[[Record], list[str]]] = [_network, _images, _training, _evaluation]
+    parts: list[Callable[[Record], list[str]]] = [_network, material, _training, _evaluation]
     paragraphs = (" ".join(filter(None, part(record))) for part in parts)
     return [paragraph for paragraph in paragraphs if paragraph]
 
@@ -69,6 +70,8 @@ def _architecture(config: Mapping[str, Any]) -> str:
         parts.append(f"{words.many(config['depth'], 'downsampling step')}")
     elif config.get("depth") == 0:
         parts.append("residual blocks")
+    if config.get("blocks"):
+        parts.append(f"{words.many(config['blocks'], 'residual block')}")
     if config.get("n_rays"):
         parts.append(f"{config['n_rays']} rays per object")
     if config.get("grid"):
@@ -80,87 +83,8 @@ def _architecture(config: Mapping[str, Any]) -> str:
     if config.get("residual"):
         parts.append("its input added to its output (residual learning)")
     if config.get("dropout"):
-        parts.append(f"a dropout of {config['dropout']:g} at the deepest level")
+        parts.append(f"a dropout of {config['dropout']:g} where it is deepest")
     return f"It had {words.enumerate_words(parts)}." if parts else ""
-
-
-def _images(record: Record) -> list[str]:
-    facts, config = record.facts, record.config
-    counts = {role: len(record.role(role)) for role in ("train", "validation", "test")}
-    if not any(counts.values()):
-        return []
-    unit = "voxels" if facts.get("ndim") == 3 else "pixels"
-    shapes = words.sizes(facts.get("shapes") or [])
-    shared = [f"{shapes} {unit}"] if shapes else []
-    shared += [str(facts["dtype"])] if facts.get("dtype") else []
-    channels = facts.get("channels") or []
-    shared += [f"{words.many(len(channels), 'channel')}"] if channels else []
-    if facts.get("pixel_size"):
-        shared.append(f"{unit[:-1]} size {words.size(map(float, facts['pixel_size']))} µm")
-    about = f" ({', '.join(shared)})" if shared else ""
-    trained = (
-        f"{words.many(counts['train'], record.unit)} for training, {counts['validation']} for validation"
-    )
-    tested = f" and {counts['test']} for testing" if counts["test"] else "; none was kept apart for a test"
-    sentences = [f"The data set{about} was divided into {trained}{tested}."]
-    sentences.append(_sentence(str(record.plan.get("split") or "")))
-    if record.network and facts:
-        sentences.append(_scaling(record))
-    if config.get("patch_size"):
-        sentences.append(_patches(config, unit))
-    sentences.append(_augmentation(record))
-    return sentences
-
-
-def _patches(config: Mapping[str, Any], unit: str) -> str:
-    often, least, bright = (config.get(k) for k in ("patches_per_image", "min_foreground", "min_signal"))
-    parts = [f"Patches of {words.size(config['patch_size'])} {unit} were cut at random positions"]
-    parts += [f"{words.many(often, 'patch')} per image and epoch"] if often else []
-    parts += [f"with at least {100 * least:g} % of foreground where such were found"] if least else []
-    if bright:
-        parts.append(
-            f"nine in ten of them reaching at least {100 * bright:g} % of the clean images' range where such "
-            "were found"
-        )
-    return ", ".join(parts) + "."
-
-
-def _scaling(record: Record) -> str:
-    """How images become network input, in the network's own words."""
-    from zcdl_common.task import Facts
-
-    known = {k: v for k, v in record.facts.items() if k in Facts.__dataclass_fields__}
-    try:
-        facts = Facts(**known)
-        said = [f"Intensities were {record.network.scale(facts).describe()}."] if record.network else []
-        if record.network and record.network.target_scale and record.network.task.needs_target:
-            said.append(f"Targets were {record.network.target_scale(facts).describe()}.")
-        return " ".join(said)
-    except (KeyError, TypeError, ValueError):  # facts of an older version, or of a network that changed
-        return ""
-
-
-def _augmentation(record: Record) -> str:
-    if "augment" not in record.config:
-        return ""
-    if not record.config["augment"]:
-        return "No augmentation was used."
-    used = []
-    for name, label in section_labels(record, "augmentation").items():
-        value = record.config.get(name)
-        if name == "augment" or not value or value == "none":
-            continue
-        detail = "" if value is True else f" ({value})" if isinstance(value, str) else f" (up to {value:g})"
-        used.append(label.replace(" (pixels)", "") + detail)
-    return f"Training patches were augmented at random by {words.enumerate_words(used)}." if used else ""
-
-
-def section_labels(record: Record, section: Any) -> dict[str, str]:
-    """Parameters of one section of the form, with their labels."""
-    from zcdl_common.parameter import facts_of
-
-    fields = record.network.Config.fields(section) if record.network else {}
-    return {name: str(facts_of(field)["label"]) for name, field in fields.items()}
 
 
 def _training(record: Record) -> list[str]:
@@ -168,11 +92,10 @@ def _training(record: Record) -> list[str]:
     if not record.losses:
         return []
     loss = str(config.get("loss") or "")
-    goal = (
-        f"Training minimised {terms.LOSSES.get(loss, f'the loss “{loss}”')}"
-        if loss
-        else "The network was trained"
-    )
+    minimised = terms.LOSSES.get(loss, f"the loss “{loss}”") if loss else ""
+    if record.network and record.network.goal:
+        minimised = record.network.goal.format(**config)
+    goal = f"Training minimised {minimised}" if minimised else "The network was trained"
     weights = config.get("class_weights")
     if weights and len(set(weights)) > 1:
         goal += f" (class weights {words.value(list(map(float, weights)))})"
@@ -291,9 +214,3 @@ def _score(key: str, stats: Mapping[str, Any]) -> str:
     classical, untouched = (words.with_interval(stats.get(who)) for who in ("classical", "input"))
     against = f" against {classical}" if classical != "–" else ""
     return f"{metric_label(key)} {network}{against}" + (f" (input {untouched})" if untouched != "–" else "")
-
-
-def _sentence(text: str) -> str:
-    """A note as a sentence: capital in front, full stop behind."""
-    text = text.strip()
-    return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from zcdl_common.plots.labels import metric_label
 from zcdl_common.report import words
 from zcdl_common.report.blocks import MOST_ROWS, Block, Heading, Note, Table, Text
-from zcdl_common.report.methods import methods, references, section_labels
+from zcdl_common.report.material import section_labels
+from zcdl_common.report.methods import methods, references
 from zcdl_common.report.pictures import from_figure, from_file
 from zcdl_common.report.record import Record
 from zcdl_common.report.training import best_row

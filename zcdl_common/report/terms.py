@@ -125,7 +125,7 @@ OPTIMISERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "stochastic gradient desc
 SCHEDULES = {
     "cosine": "falling along a cosine to zero",
     "plateau": "halved when the validation loss stopped falling",
-    "linear": "falling linearly",
+    "linear": "constant, then falling linearly to zero in the second half",
     "constant": "constant",
 }
 TASKS = {

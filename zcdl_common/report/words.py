@@ -79,3 +79,9 @@ def value(item: Any) -> str:
         whole = all(isinstance(v, int) for v in item)
         return size(item) if whole else ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in item)
     return f"{item:g}" if isinstance(item, float) else str(item)
+
+
+def sentence(text: str) -> str:
+    """A note as a sentence: capital in front, full stop behind."""
+    text = text.strip()
+    return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""

@@ -1,0 +1,93 @@
+"""The images, and what was made of them, in the methods paragraph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zcdl_common.report import words
+from zcdl_common.report.record import Record
+
+
+def material(record: Record) -> list[str]:
+    """Sentences on the images: how many, of what kind, how divided, scaled, cut and augmented."""
+    facts, config = record.facts, record.config
+    counts = {role: len(record.role(role)) for role in ("train", "validation", "test")}
+    if not any(counts.values()):
+        return []
+    unit = "voxels" if facts.get("ndim") == 3 else "pixels"
+    shapes = words.sizes(facts.get("shapes") or [])
+    shared = [f"{shapes} {unit}"] if shapes else []
+    shared += [str(facts["dtype"])] if facts.get("dtype") else []
+    channels = facts.get("channels") or []
+    shared += [f"{words.many(len(channels), 'channel')}"] if channels else []
+    if facts.get("pixel_size"):
+        shared.append(f"{unit[:-1]} size {words.size(map(float, facts['pixel_size']))} µm")
+    about = f" ({', '.join(shared)})" if shared else ""
+    trained = (
+        f"{words.many(counts['train'], record.unit)} for training, {counts['validation']} for validation"
+    )
+    tested = f" and {counts['test']} for testing" if counts["test"] else "; none was kept apart for a test"
+    sentences = [f"The data set{about} was divided into {trained}{tested}."]
+    sentences.append(words.sentence(str(record.plan.get("split") or "")))
+    if record.network and facts:
+        sentences.append(_scaling(record))
+    if config.get("patch_size"):
+        sentences.append(_patches(config, unit))
+    sentences.append(_augmentation(record))
+    return sentences
+
+
+def _patches(config: Mapping[str, Any], unit: str) -> str:
+    often, least, bright = (config.get(k) for k in ("patches_per_image", "min_foreground", "min_signal"))
+    parts = [f"Patches of {words.size(config['patch_size'])} {unit} were cut at random positions"]
+    parts += [f"{words.many(often, 'patch')} per image and epoch"] if often else []
+    parts += [f"with at least {100 * least:g} % of foreground where such were found"] if least else []
+    if config.get("busy_patches"):
+        parts.append(
+            f"{100 * config['busy_patches']:g} % of them brighter, in the target, than their image is"
+        )
+    if bright:
+        parts.append(
+            f"nine in ten of them reaching at least {100 * bright:g} % of the clean images' range where such "
+            "were found"
+        )
+    return ", ".join(parts) + "."
+
+
+def _scaling(record: Record) -> str:
+    """How images become network input, in the network's own words."""
+    from zcdl_common.task import Facts
+
+    known = {k: v for k, v in record.facts.items() if k in Facts.__dataclass_fields__}
+    try:
+        facts = Facts(**known)
+        said = [f"Intensities were {record.network.scale(facts).describe()}."] if record.network else []
+        if record.network and record.network.target_scale and record.network.task.needs_target:
+            said.append(f"Targets were {record.network.target_scale(facts).describe()}.")
+        return " ".join(said)
+    except (KeyError, TypeError, ValueError):  # facts of an older version, or of a network that changed
+        return ""
+
+
+def _augmentation(record: Record) -> str:
+    if "augment" not in record.config:
+        return ""
+    if not record.config["augment"]:
+        return "No augmentation was used."
+    used = []
+    for name, label in section_labels(record, "augmentation").items():
+        value = record.config.get(name)
+        if name == "augment" or not value or value == "none":
+            continue
+        detail = "" if value is True else f" ({value})" if isinstance(value, str) else f" (up to {value:g})"
+        used.append(label.replace(" (pixels)", "") + detail)
+    return f"Training patches were augmented at random by {words.enumerate_words(used)}." if used else ""
+
+
+def section_labels(record: Record, section: Any) -> dict[str, str]:
+    """Parameters of one section of the form, with their labels."""
+    from zcdl_common.parameter import facts_of
+
+    fields = record.network.Config.fields(section) if record.network else {}
+    return {name: str(facts_of(field)["label"]) for name, field in fields.items()}
