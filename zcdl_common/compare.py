@@ -11,7 +11,7 @@ import yaml
 
 from zcdl_common import networks
 from zcdl_common.errors import ConfigError, DataError
-from zcdl_common.images import find_images
+from zcdl_common.images import ImageRef, find_images
 from zcdl_common.network import Network
 from zcdl_common.task import Facts, Prediction, Sample, Task, resolve
 
@@ -22,7 +22,8 @@ def compare(predictions: str, truth: str, task: str = "", axes: str = "") -> lis
     Parameters
     ----------
     predictions, truth
-        Folders of masks with the same file names.
+        Folders of masks or images with the same file names; of translations without pairs, any real images
+        of the kind that they should look like.
     task
         What the masks are for: the name of a `Task` or of a network; empty: see `network_for`.
     axes
@@ -36,6 +37,8 @@ def compare(predictions: str, truth: str, task: str = "", axes: str = "") -> lis
     network = network_for(task, predictions)
     kind = network.task
     images = find_images(predictions, "predictions", axes=axes)
+    if not kind.paired:
+        return _with_real(kind, images, find_images(truth, "truth", axes=axes))
     annotate = resolve(kind.annotations)
     pairing, truths = annotate(images, truth, "truth", {})
     if not pairing.pairs:
@@ -64,9 +67,27 @@ def compare(predictions: str, truth: str, task: str = "", axes: str = "") -> lis
         }
         for a, b in zip(found, true, strict=True)
     ]
+    return [*rows, _means(rows)]
+
+
+def _means(rows: list[dict[str, Any]]) -> dict[str, Any]:
     names = [name for name in rows[0] if name != "image"]
     means = {name: float(np.nanmean([row.get(name, np.nan) for row in rows])) for name in names}
-    return [*rows, {"image": "mean", **means}]
+    return {"image": "mean", **means}
+
+
+def _with_real(kind: Task, images: list[ImageRef], real: list[ImageRef]) -> list[dict[str, Any]]:
+    """How unlike real images of their kind those images look that have no truth; see `compare`."""
+    facts = Facts(len(images[0].info().shape), ("image",), (), images[0].info().dtype)
+    samples = [Sample(image.name, image.group, image, domain="target") for image in real]
+    reference, scores = resolve(kind.reference)(samples, facts), resolve(kind.scores)
+    pixels = [image.read() for image in images]
+    rows = [
+        {"image": image.name, **scores(None, Prediction(one), facts, one, reference)}
+        for image, one in zip(images, pixels, strict=True)
+    ]
+    together = resolve(kind.set_scores)(pixels, reference)
+    return [*({**row, **dict.fromkeys(together, "")} for row in rows), {**_means(rows), **together}]
 
 
 def _own_classes(kind: Task, found: list[Sample], facts: Facts, config: Any) -> Facts:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 from sklearn.metrics import jaccard_score
 
 from zcdl_common import networks
@@ -92,3 +93,17 @@ def test_what_cannot_be_compared_is_said(tmp_path, truth, found):
         path.rename(path.with_name("other" + path.name))
     with pytest.raises(DataError, match="partner"):
         compare(a, b)
+
+
+def test_images_without_a_truth_are_compared_with_real_ones(tmp_path):
+    rng = np.random.default_rng(0)
+    for folder, count, level in (("real", 6, 50), ("same", 3, 50), ("flat", 3, 0)):
+        (tmp_path / folder).mkdir()
+        for i in range(count):
+            image = 100 + level * ndimage.gaussian_filter(rng.normal(size=(96, 96)), 2)
+            tifffile.imwrite(tmp_path / folder / f"{folder}_{i}.tif", image.astype(np.float32))
+    same, flat = (
+        compare(str(tmp_path / f), str(tmp_path / "real"), "unpaired")[-1] for f in ("same", "flat")
+    )
+    assert same["feature_distance"] < 2 < flat["feature_distance"]
+    assert same["set_distance"] < 0.2 < flat["set_distance"]
