@@ -55,21 +55,25 @@ def uncertainties(rows: Sequence[tuple[Example, Array]], title: str, pixel_size:
     Parameters
     ----------
     rows
-        Images with their truth, and the uncertainty (Z)YXC in the units of the truth.
+        Images, and the uncertainty (Z)YXC in the units of the predicted image. The errors are left out where
+        an image has no truth.
     title
         What kind of uncertainty that is.
     """
-    titles = ["input", "network", title, "error it makes"]
+    known = all(row.truth is not None for row, _ in rows)
+    titles = ["input", "network", title, *["error it makes"] * known]
     figure, grid = table_of_images([row for row, _ in rows], titles, pixel_size, side=2.3)
-    meaning = ""
-    for line, (row, expected) in zip(grid, rows, strict=True):
-        assert row.truth is not None
+    meaning = f"{title}: black none, white {FULL:.0%} of the brightness range or more"
+    for line, (row, unsure) in zip(grid, rows, strict=True):
+        whole = row.network if row.truth is None else row.truth
         draw_source(line[0], row.source, pixel_size)
         draw_source(line[1], row.network, pixel_size)
-        low, high = np.percentile(row.truth.astype(float), [0.1, 99.9], axis=tuple(range(row.truth.ndim - 1)))
-        flat = flatten(expected, row.truth.ndim - 1, pixel_size)
-        _draw_share(line[2], flat / np.where(high > low, high - low, np.inf), row.truth)
-        meaning = draw_difference(line[3], row.truth, row.network, pixel_size)
+        low, high = np.percentile(whole.astype(float), [0.1, 99.9], axis=tuple(range(whole.ndim - 1)))
+        flat = flatten(unsure, whole.ndim - 1, pixel_size)
+        _draw_share(line[2], flat / np.where(high > low, high - low, np.inf), whole)
+        if known:
+            assert row.truth is not None
+            meaning = draw_difference(line[3], row.truth, row.network, pixel_size)
     style.note_above(figure, [meaning])
     return figure
 

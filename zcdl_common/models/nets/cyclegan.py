@@ -43,8 +43,11 @@ class ResNetGenerator(nn.Module):
     Notes
     -----
     Input and output are (B, C, Y, X), sides multiples of 4. Instance normalisation looks at the whole input:
-    a tile is not translated as it would be inside its image. The last layer is linear, so that nothing is
-    clipped; in the publication it is a hyperbolic tangent.
+    a tile is not translated as it would be inside its image.
+
+    Two things differ from the publication. The last layer is linear and no hyperbolic tangent, so that
+    nothing is clipped. Features are repeated and convolved where it has transposed convolutions, which
+    print a grid of their stride on the images (Odena et al. 2016, doi:10.23915/distill.00003).
 
     References
     ----------
@@ -73,14 +76,14 @@ class ResNetGenerator(nn.Module):
             *layer(nn.Conv2d(2 * base, 4 * base, 3, 2, 1, bias=False), 4 * base),
         )
         self.blocks = nn.Sequential(*(Residual(4 * base) for _ in range(blocks)))
-        self.decoder = nn.Sequential(
-            *layer(nn.ConvTranspose2d(4 * base, 2 * base, 3, 2, 1, 1, bias=False), 2 * base),
-            *layer(nn.ConvTranspose2d(2 * base, base, 3, 2, 1, 1, bias=False), base),
-            nn.ReflectionPad2d(3),
-        )
+        self.decoder = nn.Sequential()
+        for features in (2 * base, base):
+            self.decoder.extend([nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1)])
+            self.decoder.extend(layer(nn.Conv2d(2 * features, features, 3, bias=False), features))
+        self.decoder.append(nn.ReflectionPad2d(3))
         self.head = nn.Conv2d(base, channels_out, 7)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -94,5 +97,5 @@ class ResNetGenerator(nn.Module):
 
 def field_of_view(blocks: int) -> int:
     """How many pixels around an output pixel reach it through convolutions, rounded up to a multiple of 4."""
-    first, down, up, last = 3, 1 + 2, 2 + 4, 3
+    first, down, up, last = 3, 1 + 2, 4 + 2, 3
     return -(-(first + down + 8 * blocks + up + last) // 4) * 4
