@@ -100,14 +100,17 @@ def cut(
 
 
 def busy(image: Array, share: float, rng: np.random.Generator) -> Callable[[Array], bool] | None:
-    """What `cut` may ask of a patch: in a `share` of the calls, to be brighter than its image (Z)YXC is.
+    """What `cut` may ask of a patch: in a `share` of the calls, to hold more than its image (Z)YXC does.
 
-    Where structures cover little of the images, patches drawn anywhere would mostly show nothing.
+    That is, pixels further from the usual brightness, in the mean. Where structures cover little of the
+    images, patches drawn anywhere would mostly show nothing.
     """
     if rng.random() >= share:
         return None
-    usual = image[..., ::4, ::4, :].mean()
-    return lambda patch: bool(patch.mean() > usual)
+    sample = image[..., ::4, ::4, :]
+    usual = np.median(sample, axis=tuple(range(image.ndim - 1)))
+    least = np.abs(sample - usual).mean()
+    return lambda patch: bool(np.abs(patch - usual).mean() > least)
 
 
 def _at_least(image: Array, size: tuple[int, ...]) -> Array:
