@@ -45,7 +45,7 @@ def _patches(config: Mapping[str, Any], unit: str) -> str:
     parts += [f"with at least {100 * least:g} % of foreground where such were found"] if least else []
     if config.get("busy_patches"):
         parts.append(
-            f"{100 * config['busy_patches']:g} % of them with more in the target than in their image on average"
+            f"{100 * config['busy_patches']:g} % of them holding more, in the target, than their image does"
         )
     if bright:
         parts.append(
