@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -33,3 +34,9 @@ def sha256(path: Path) -> str:
     """Hex digest of a file, read in pieces."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest(image: Any) -> str:
+    """Digests of all files of an image, in their order; empty for an OME-Zarr image, which is a folder."""
+    paths = getattr(image, "paths", (image.path,))
+    return " ".join(sha256(path) for path in paths if path.is_file())

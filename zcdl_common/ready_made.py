@@ -15,7 +15,7 @@ from zcdl_common import predict as use
 from zcdl_common.config import Config
 from zcdl_common.download import answers
 from zcdl_common.errors import DataError, RunError, UserError
-from zcdl_common.files import sha256
+from zcdl_common.files import digest
 from zcdl_common.network import Model, Network
 from zcdl_common.patches import centre
 from zcdl_common.plots import metric_label
@@ -102,7 +102,7 @@ def judge(
     count = len(scores[best.name])
     where = f"{count} validation image{'s' * (count != 1)}" + " (the middle of large ones)" * cropped
     verdict = _verdict(best, own, other, metric_label(network.primary), where)
-    if any((sample.name, _digest(sample)) in best.learned for sample in samples[:count]):
+    if any((sample.name, digest(sample.source)) in best.learned for sample in samples[:count]):
         verdict += " It has learned from some of these very images, so new ones may fare worse."
     return Judged(rows, [*sentences, verdict, *_proposal(best, own, config, facts)])
 
@@ -215,7 +215,3 @@ def _proposal(best: Known, own: float, config: Config, facts: Facts) -> list[str
         return []
     images = f"{count} training image{'s' * (count != 1)}"
     return [f"Only {images}: fine-tuning is proposed first; set start_from = {best.name}."]
-
-
-def _digest(sample: Sample) -> str:
-    return sha256(sample.source.path) if sample.source.path.is_file() else ""

@@ -19,7 +19,7 @@ from zcdl_common.config import Config, read_params
 from zcdl_common.data import Data
 from zcdl_common.environment import environment
 from zcdl_common.errors import RunError
-from zcdl_common.files import sha256, write_text
+from zcdl_common.files import digest, write_text
 from zcdl_common.fit import History
 from zcdl_common.network import Model, Network
 from zcdl_common.task import Array, Facts, Sample
@@ -251,10 +251,8 @@ def changed_files(run: Run, data: Data) -> list[str]:
 
 
 def _digests(sample: Sample) -> tuple[str, str]:
-    """Of the image and of its target; empty for an OME-Zarr image, which is a folder."""
-    paths = (sample.source.path, sample.target.path if sample.target else None)
-    first, second = (sha256(path) if path and path.is_file() else "" for path in paths)
-    return first, second
+    """Of the image and of its target."""
+    return digest(sample.source), digest(sample.target) if sample.target else ""
 
 
 def _roles(data: Data) -> list[tuple[Sample, str]]:

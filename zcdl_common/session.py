@@ -15,7 +15,7 @@ from zcdl_common import places, qc, ready_made, training, weights
 from zcdl_common.config import Config
 from zcdl_common.data import Data, open_data, with_test
 from zcdl_common.errors import DataError, RunError
-from zcdl_common.files import sha256, write_text
+from zcdl_common.files import digest, write_text
 from zcdl_common.fit import Listener
 from zcdl_common.folders import split_folders, stem
 from zcdl_common.measure import measure
@@ -172,11 +172,10 @@ def judge(run: Run, say: Say = print, asked: Config | None = None) -> dict[str, 
     data = with_test(data_of(run, test=False), config, run.network)
     learned = {row["sha256"]: row["name"] for row in run.files() if row["sha256"] and row["role"] != "test"}
     for sample in data.split.test:
-        path = sample.source.path
-        if run.network.task.needs_target and path.is_file() and sha256(path) in learned:
+        if run.network.task.needs_target and digest(sample.source) in learned:
             raise DataError(
-                f"{path} in test_source is an image that this network was trained with: a test on it would "
-                "praise what was learned by heart. Name other images."
+                f"{sample.source.path} in test_source is an image that this network was trained with: a test "
+                "on it would praise what was learned by heart. Name other images."
             )
     say(data.split.note)
     return qc.judge(replace(run, split_note=data.split.note), data, say)
