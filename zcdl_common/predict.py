@@ -192,7 +192,8 @@ class _Decoding:
         self.out, self.decode = out, decode
 
     def __setitem__(self, place: Any, block: Array) -> None:
-        self.out[place[: block.ndim - 1]] = self.decode(block).array
+        made, along = self.decode(block), iter(place)
+        self.out[tuple(slice(None) if axis == "C" else next(along) for axis in made.axes)] = made.array
 
 
 def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any) -> tuple[list[Path], str]:
@@ -217,8 +218,10 @@ def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any
         return to_output(model.decode((block,), settings), run.facts)  # type: ignore[no-any-return]
 
     probe = decode(np.zeros((1,) * run.facts.ndim + (_map_channels(model, run),), np.float32))
+    along = iter(shape)
+    whole = [n if axis == "C" else next(along) for axis, n in zip(probe.axes, probe.array.shape, strict=True)]
     with open_output(
-        target / ref.group, shape, probe.array.dtype, probe.axes, pixel_size=pixel_size, format=format
+        target / ref.group, whole, probe.array.dtype, probe.axes, pixel_size=pixel_size, format=format
     ) as out:
         predict_tiled(
             model.forward,
