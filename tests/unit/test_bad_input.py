@@ -355,6 +355,16 @@ def test_a_patch_that_does_not_fit_is_refused_with_one_that_does(images_2d, open
     refused(lambda: open_notebook(images_2d, patch_size=patch).settings(), *words, error=ConfigError)
 
 
+@pytest.mark.parametrize("network", ["unet", "fnet"])
+def test_a_batch_of_one_pixel_is_refused_before_training(images_2d, network):
+    named = {"source": str(images_2d / "images"), "target": str(images_2d / "masks")}
+    nb = Notebook(network)
+    nb.images({**named, "depth": 4, "filters": 4, "patch_size": "16, 16", "batch_size": 1})
+    refused(nb.settings, "batch_size = 1", "16 x 16", "Set batch_size = 2", error=ConfigError)
+    nb.images({**named, "depth": 4, "filters": 4, "patch_size": "16, 32", "batch_size": 1})
+    nb.settings()
+
+
 def test_the_patch_that_is_proposed_works(images_2d, open_notebook):
     text = refused(open_notebook(images_2d, patch_size="512, 512").settings, "Try")
     proposed = re.search(r"Try ([\dx ]+)\.", text).group(1)

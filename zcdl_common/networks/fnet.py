@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from zcdl_common.network import Network, Plan
 from zcdl_common.networks.plans import (
+    check_batch,
     check_patch,
     fill,
     multiples,
@@ -86,6 +87,7 @@ def plan(config: FnetConfig, facts: Facts) -> Plan:
         },
     )
     check_patch(planned.config, facts, multiple)
+    check_batch(planned.config, multiple)
     return planned
 
 

@@ -125,3 +125,18 @@ def check_patch(config: Config, facts: Facts, multiple: tuple[int, ...]) -> None
             f"patch_size = {size_text(patch)} is larger than the smallest training image, "
             f"{size_text(sides)}. Try {size_text(patch_within(patch, sides, multiple))}."
         )
+
+
+def check_batch(config: Config, multiple: tuple[int, ...]) -> None:
+    """Refuse a batch in which batch normalisation finds a single number to take the variance of.
+
+    Raises
+    ------
+    ConfigError
+        The batch is one patch, of which one pixel is left at the bottom of the network.
+    """
+    if config.batch_size == 1 and config.patch_size == multiple:
+        raise ConfigError(
+            f"batch_size = 1: this network shrinks a patch of {size_text(multiple)} to a single pixel and "
+            "needs two or more to compare. Set batch_size = 2, or take a larger patch_size."
+        )

@@ -10,6 +10,7 @@ from zcdl_common.network import Best, Network, Plan
 from zcdl_common.networks.augmented import AugmentedConfig
 from zcdl_common.networks.mixed import MixedConfig
 from zcdl_common.networks.plans import (
+    check_batch,
     check_patch,
     fill,
     multiples,
@@ -133,6 +134,7 @@ def plan(config: UNetConfig, facts: Facts) -> Plan:
         },
     )
     check_patch(planned.config, facts, multiples(pools))
+    check_batch(planned.config, multiples(pools))
     return planned
 
 
