@@ -75,24 +75,34 @@ def scores(truth: Array, prediction: Prediction, facts: Facts, source: Array) ->
     """Pearson's r, PSNR, SSIM and NRMSE, of each target channel by itself and then their mean.
 
     Brightness and contrast are fitted first, as for restored images. Taken together, channels of unequal
-    brightness would correlate by their differences alone. Where there are several, Pearson's r is also
-    given for each. ``pearson_r_limit`` is what a perfect prediction would reach, for the noise in the
-    truth; NaN where that cannot be told.
+    brightness would correlate by their differences alone. Channels without contrast in the truth are left
+    out; all are NaN where none has any. Where there are several, Pearson's r is also given for each.
+    ``pearson_r_limit`` is what a perfect prediction would reach, for the noise in the truth; NaN where that
+    cannot be told.
     """
-    from zcdl_common.metrics import images
     from zcdl_common.metrics.noise import highest_pearson_r
 
     names = facts.extra["target_channels"]
     each = [
-        images.scores(truth[..., c : c + 1], prediction.main[..., c : c + 1]) for c in range(truth.shape[-1])
+        _channel_scores(truth[..., c : c + 1], prediction.main[..., c : c + 1]) for c in range(len(names))
     ]
-    found = {key: float(np.mean([one[key] for one in each])) for key in SCORES}
-    found["pearson_r_limit"] = float(np.mean([highest_pearson_r(truth[..., c]) for c in range(len(names))]))
+    known = [c for c, one in enumerate(each) if not np.isnan(one["psnr"])] or range(len(names))
+    found = {key: float(np.mean([each[c][key] for c in known])) for key in SCORES}
+    found["pearson_r_limit"] = float(np.mean([highest_pearson_r(truth[..., c]) for c in known]))
     if len(names) > 1:
         found |= {f"pearson_r_{name}": one["pearson_r"] for name, one in zip(names, each, strict=True)}
     if "disagreement" in prediction.extra:
         found["disagreement"] = unsteadiness(prediction)
     return found
+
+
+def _channel_scores(truth: Array, found: Array) -> dict[str, float]:
+    """Scores of one channel (Z)YX1: a constant answer correlates with nothing, and that counts."""
+    from zcdl_common.metrics import images
+
+    scored = images.scores(truth, found)
+    constant = np.isnan(scored["pearson_r"]) and not np.isnan(scored["psnr"])
+    return {**scored, "pearson_r": 0.0} if constant else scored
 
 
 def unsteadiness(prediction: Prediction) -> float:
