@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from zcdl_common.advice import found_nothing
@@ -18,6 +17,8 @@ SECOND = {"psnr": "ssim"}
 MATTERS = 0.005
 """Difference of the second score below which it agrees."""
 UNKNOWN = "Without clean images nobody can say how near the result is to the truth."
+NOISELESS = 0.995
+"""Limit of Pearson's r from which noise is no excuse: it would be written as 1.00."""
 LOOKS = "That a translation looks real proves nothing: it may show what is not in the sample."
 LEARNED = "These are images that the network learned from, as is usual for this method."
 
@@ -104,7 +105,10 @@ def _beside_input(run: Run, table: pd.DataFrame) -> str:
 
 def _limit(table: pd.DataFrame) -> str:
     """Say what the noise of the targets alone leaves to be reached."""
-    limit = float(table["pearson_r_limit"].mean()) if "pearson_r_limit" in table else float("nan")
-    if np.isnan(limit) or limit <= float(table["pearson_r"].mean()):  # then it was estimated too low
+    if "pearson_r_limit" not in table:
+        return ""
+    known = table[["pearson_r", "pearson_r_limit"]].dropna()
+    reached, limit = (float(mean) for mean in known.mean())
+    if known.empty or limit <= reached or limit >= NOISELESS:  # at or below: it was estimated too low
         return ""
     return f"More than about {limit:.2f} cannot be reached: the rest is noise of the target images."

@@ -89,6 +89,36 @@ def test_a_restoration_is_held_against_its_untouched_input(gain, words):
     assert ("untouched" in sentence) == bool(words)
 
 
+def limited(name="fnet", reached=(0.7, 0.72, 0.74), limit=(0.9, 0.92, 0.94), score="pearson_r"):
+    classical = {f"classical_{score}": [0.5, 0.51, 0.52]}
+    return judged_scores(name, **{score: list(reached)}, **classical, pearson_r_limit=list(limit))["sentence"]
+
+
+def test_what_noise_leaves_to_be_reached_is_said_beside_the_score():
+    for name in ("fnet", "pix2pix"):
+        assert limited(name).endswith(
+            "More than about 0.92 cannot be reached: the rest is noise of the target images."
+        )
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [(np.nan,) * 3, (0.6, 0.7, 0.8), (0.72,) * 3, (0.998, 0.999, 0.9995), (np.nan, np.nan, 0.73)],
+    ids=["unknown", "below the score", "at the score", "no noise", "below where it is known"],
+)
+def test_no_limit_is_named_where_it_makes_no_sense(limit):
+    assert "cannot be reached" not in limited(limit=limit)
+
+
+def test_the_limit_is_compared_with_the_images_it_is_known_of():
+    said = limited(reached=(0.9, 0.9, 0.1), limit=(np.nan, np.nan, 0.6))
+    assert "More than about 0.60" in said
+    assert "cannot be reached" not in limited(reached=(np.nan,) * 3)
+    assert "cannot be reached" not in limited("care", (20, 21, 22), score="psnr"), (
+        "it is a limit of Pearson's r"
+    )
+
+
 def test_the_threshold_is_chosen_without_the_test_images(judged):
     run, _ = judged
     roles = {row["role"]: row["name"] for row in run.files()}
