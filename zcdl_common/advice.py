@@ -78,7 +78,7 @@ def _unsupported(table: pd.DataFrame) -> str:
 def _unsteady(table: pd.DataFrame) -> str:
     if "disagreement" not in table or not (table["disagreement"] > UNSTEADY).any():
         return ""
-    name, change = table.sort_values("disagreement").iloc[-1][["image", "disagreement"]]
+    name, change = table.nlargest(1, "disagreement").iloc[0][["image", "disagreement"]]
     return (
         f"Do not trust {name}: turn the image, and the prediction changes by {change:.0%} of its contrast. "
         f"Where it does so shows quality_control/maps/{name}_disagreement.tif."
