@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -168,7 +169,7 @@ def find_images(
     check_axes(axes)
     folders = split_folders(text)
     tables = [_by_name(find_files(folder, parameter), parameter) for folder in folders]
-    _refuse_gaps(folders, tables, parameter)
+    refuse_gaps(parameter, folders, tables)
     images: list[ImageRef] = []
     for name in tables[0]:
         ref = ImageRef(tuple(table[name] for table in tables), axes, channels, pixel_size=pixel_size)
@@ -195,7 +196,19 @@ def _by_name(files: Sequence[Path], parameter: str) -> dict[str, Path]:
     return table
 
 
-def _refuse_gaps(folders: Sequence[str], tables: Sequence[dict[str, Path]], parameter: str) -> None:
+def refuse_gaps(parameter: str, folders: Sequence[str], tables: Sequence[Mapping[Any, Path]]) -> None:
+    """Refuse folders that are channels where a file of one is in none of the others.
+
+    Parameters
+    ----------
+    tables
+        Files of each folder, under keys that name the image they belong to.
+
+    Raises
+    ------
+    DataError
+        Lists what is missing where.
+    """
     every = {name: path for table in tables for name, path in table.items()}
     gaps = [
         f"  - {path.name}: not in {folder}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from zcdl_common.errors import DataError
 from zcdl_common.folders import find_files, split_folders
-from zcdl_common.images import ImageRef
+from zcdl_common.images import ImageRef, refuse_gaps
 from zcdl_common.pairs import Pairing, pair
 from zcdl_common.scales import Fixed, Percentile, in_units
 from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample, as_float
@@ -22,9 +22,16 @@ def open_images(
     """Target images in the folder `text` by the names of the images; see `Task.annotations`.
 
     Several folders, separated by ;, are channels of the targets, named after their folders.
+
+    Raises
+    ------
+    DataError
+        A folder is missing or empty, or only some of several hold the target of an image.
     """
-    by_folder = [pair(sources, find_files(folder, parameter)) for folder in split_folders(text)]
+    folders = split_folders(text)
+    by_folder = [pair(sources, find_files(folder, parameter)) for folder in folders]
     places = [dict(pairing.pairs) for pairing in by_folder]
+    refuse_gaps(parameter, folders, [{image.path: path for image, path in place.items()} for place in places])
     paths = {image: tuple(p[image] for p in places) for image in sources if all(image in p for p in places)}
     pairing = Pairing(
         tuple((image, of[0]) for image, of in paths.items()),
