@@ -60,17 +60,23 @@ def describe_size(file: ImageFile) -> str:
 def channel_names(files: Sequence[ImageFile]) -> list[str]:
     """Names of all channels: those of the file, colours, or the folders of several files."""
     names: list[str] = []
-    for file in files:
+    for file, folder in zip(files, _folder_names(files), strict=True):
         own = list(file.source.channel_names)[: file.channels]
         if len(own) < file.channels:
             colours = ["red", "green", "blue", "alpha"]
             plain = [f"channel {i}" for i in range(file.channels)]
             own = colours[: file.channels] if "S" in file.axes and file.channels in (3, 4) else plain
         if len(files) > 1:
-            folder = file.path.parent.name
             own = [folder] if file.channels == 1 else [f"{folder} {name}" for name in own]
         names += own
     return names
+
+
+def _folder_names(files: Sequence[ImageFile]) -> list[str]:
+    """Name of the folder of each file, with those above it where several are called alike."""
+    above = [file.path.absolute().parent.parts for file in files]
+    names = [[" ".join(parts[-depth:]) for parts in above] for depth in range(1, max(map(len, above)) + 1)]
+    return next((found for found in names if len(set(found)) == len(files)), names[0])
 
 
 def pick_channels(wanted: tuple[str, ...] | None, names: Sequence[str], path: Path) -> list[int]:
