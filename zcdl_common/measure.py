@@ -19,12 +19,13 @@ def measure(data: Data, config: Config, network: Network, device: str) -> Facts:
     Raises
     ------
     DataError
-        The images differ in dimension or channels.
+        The images differ in dimension or channels, those held out included.
     """
     split = data.split.of("source")
     infos = [s.source.info() for s in split.train]  # type: ignore[attr-defined]
     first, reference = infos[0], split.train[0].source.path.name
-    for sample, info in zip(split.train, infos, strict=True):
+    for sample in split.train + split.validation + split.test:  # those held out are read after an hour
+        info = sample.source.info()  # type: ignore[attr-defined]
         if len(info.shape) != len(first.shape):
             raise DataError(
                 f"{sample.source.path.name} is {len(info.shape)}D and {reference} is {len(first.shape)}D. "
