@@ -11,6 +11,7 @@ from typing import NamedTuple
 from zcdl_common import datasets, places
 from zcdl_common.config import Config
 from zcdl_common.errors import ConfigError, DataError
+from zcdl_common.folders import split_folders
 from zcdl_common.images import find_images
 from zcdl_common.network import Network
 from zcdl_common.pairs import Pairing, group_of
@@ -108,11 +109,7 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
             f"a folder of their {network.task.target_label}. Without any, leave test_source empty."
         )
     for one, other in ((folders.source, folders.target), (folders.test_source, folders.test_target)):
-        if one and other and Path(one).expanduser().resolve() == Path(other).expanduser().resolve():
-            raise ConfigError(
-                f"{one} is named twice, for the {network.task.source_label} and for the "
-                f"{network.task.target_label}. Name the folder of {network.task.target_label} under target."
-            )
+        _refuse_twice(network, one, other)
     problems: list[DataError] = []
     if not network.task.paired:
         return _two_domains(config, network, folders, problems)
@@ -126,9 +123,10 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
         test, pairing = _samples(config, network, folders.test_source, folders.test_target, named, problems)
         pairings.append(pairing)
     if not samples:
+        like = "cell_1_mask.tif or cell_1.zip" if network.task.drawn else "or cell_1_target.tif"
         raise DataError(
             f"No image in {folders.source} has a partner in {folders.target}. Partners are found by name: "
-            "cell_1.tif belongs to cell_1.tif, cell_1_mask.tif or cell_1.zip. Rename the files accordingly."
+            f"cell_1.tif belongs to cell_1.tif, {like}. Rename the files accordingly."
             + " Images without partners are for the CycleGAN notebook."
             * (network.task.name == "translate")
             if not problems
@@ -140,6 +138,24 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
     else:
         split, gap = by_group(samples, config, test, divide=not network.task.needs_target), None
     return Data(split, folders.example, tuple(pairings), tuple(problems), gap)
+
+
+def _refuse_twice(network: Network, source: str, target: str) -> None:
+    """Refuse a folder that is named for images and targets, or as two channels of one of them."""
+    named = [[Path(f).expanduser().resolve() for f in split_folders(text) if f] for text in (source, target)]
+    images, targets = network.task.source_label, network.task.target_label
+    for folder in named[1]:
+        if folder in named[0]:
+            raise ConfigError(
+                f"{folder} is named twice, for the {images} and for the {targets}. Name the folder of "
+                f"{targets} under target."
+            )
+    for parts, label in zip(named, (images, targets), strict=True):
+        if twice := [str(folder) for folder in parts if parts.count(folder) > 1]:
+            raise ConfigError(
+                f"{twice[0]} is named twice for the {label}. Folders separated by ; are channels, so each "
+                "can stand there once: take one out, or name the one you meant."
+            )
 
 
 def _two_domains(config: Config, network: Network, folders: Folders, problems: list[DataError]) -> Data:

@@ -337,6 +337,124 @@ def test_a_target_that_changes_after_the_check_is_not_called_a_clean_image(open_
     assert "clean" not in text
 
 
+@pytest.fixture
+def open_stains(make, tmp_path, fields):
+    """The fnet notebook on one folder of images and two of targets, as ``change`` has left them."""
+
+    def opened(change=lambda: None, targets=("dna", "actin"), **params):
+        for i, (light, stain) in enumerate(fields[:6]):
+            for kind, image in (("light", light), ("dna", stain), ("actin", stain.T // 3)):
+                make.write(tmp_path / kind / f"field_{i}.tif", image[:64, :60])
+        change()
+        nb = Notebook("fnet")
+        named = {"source": str(tmp_path / "light"), "target": "; ".join(str(tmp_path / t) for t in targets)}
+        nb.images({**named, "name": "run", "results": str(tmp_path / "runs"), **params})
+        return nb
+
+    return opened
+
+
+def test_two_stains_in_two_folders_are_no_mistake(open_stains):
+    assert open_stains().prepared.facts.extra["target_channels"] == ("dna", "actin")
+
+
+def test_a_missing_folder_among_several_is_named_with_its_neighbour(open_stains):
+    nb = open_stains(targets=("dna", "actni"))
+    text = refused(nb.check, "target", "actni", "did you mean 'actin'", error=DataError)
+    assert "dna" not in text
+
+
+def test_a_file_that_one_of_several_target_folders_lacks_is_named_with_that_folder(open_stains, tmp_path):
+    nb = open_stains(lambda: (tmp_path / "actin" / "field_3.tif").unlink())
+    text = refused(nb.check, "target", "field_3.tif", f"not in {tmp_path / 'actin'}", "Add", error=DataError)
+    assert "field_2" not in text and not (tmp_path / "runs").exists()
+
+
+def test_an_image_without_any_target_is_named_and_the_others_are_used(open_stains, tmp_path, capsys):
+    nb = open_stains(lambda: [(tmp_path / kind / "field_3.tif").unlink() for kind in ("dna", "actin")])
+    refused(nb.check, "run this cell again", error=DataError)
+    shown = capsys.readouterr().out
+    assert "field_3.tif" in shown and "no fluorescence image of the same name" in shown
+    assert len(nb.data.samples) == 5
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        (("dna", "light"), ("light", "named twice", "transmitted-light images", "fluorescence images")),
+        (("dna", "dna"), ("dna", "named twice", "fluorescence images", "take one out")),
+    ],
+)
+def test_a_folder_stands_for_one_channel(open_stains, targets, words):
+    refused(open_stains(targets=targets).check, *words, error=ConfigError)
+
+
+def test_folders_of_one_name_are_channels_of_different_names(open_stains, tmp_path):
+    def nest():
+        for kind in ("dna", "actin"):
+            shutil.copytree(tmp_path / kind, tmp_path / "stains" / kind / "tif")
+
+    nb = open_stains(nest, ("stains/dna/tif", "stains/actin/tif"))
+    assert nb.prepared.facts.extra["target_channels"] == ("dna tif", "actin tif")
+
+
+@pytest.mark.parametrize("kind", ["light", "dna"])
+def test_an_image_with_other_channels_is_named(open_stains, make, tmp_path, fields, capsys, kind):
+    two = np.stack([stain[:64, :60] for _, stain in fields[:2]])
+    nb = open_stains(lambda: make.write(tmp_path / kind / "field_2.tif", two, "CYX"), ("dna",))
+    refused(nb.check, "run this cell again", error=DataError)
+    shown = capsys.readouterr().out
+    word = "fluorescence images" if kind == "dna" else "images"
+    assert "field_2.tif: it has 2 channels" in shown and f"the other {word} have 1" in shown
+    refused(nb.train, "field_2.tif", "2 channels", error=DataError)
+    assert not (tmp_path / "runs").exists(), "nor after the check was passed over"
+
+
+@pytest.mark.parametrize("kind", ["light", "dna"])
+def test_a_stack_among_planes_is_named(open_stains, make, tmp_path, fields, capsys, kind):
+    stack = np.stack([stain[:64, :60] for _, stain in fields[:3]])
+    nb = open_stains(lambda: make.write(tmp_path / kind / "field_2.tif", stack, "ZYX"), ("dna",))
+    refused(nb.check, "run this cell again", error=DataError)
+    shown = capsys.readouterr().out
+    assert "field_2.tif" in shown and "single plane" in shown and "stack" in shown and "axes" in shown
+    refused(nb.train, "field_2.tif", error=DataError)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_channels_of_unequal_size_are_named_with_both_sizes(open_stains, make, tmp_path, fields, capsys):
+    nb = open_stains(lambda: make.write(tmp_path / "actin" / "field_2.tif", fields[0][1][:50, :60]))
+    refused(nb.check, "run this cell again", error=DataError)
+    shown = capsys.readouterr().out
+    assert "64 x 60" in shown and "50 x 60" in shown and "must have the same size" in shown
+    refused(nb.train, "64 x 60", "50 x 60", error=DataError)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_test_targets_of_fewer_stains_are_named(open_stains, tmp_path, capsys):
+    def test_set():
+        for kind in ("light", "dna"):
+            shutil.copytree(tmp_path / kind, tmp_path / "test" / kind)
+            for path in (tmp_path / "test" / kind).iterdir():
+                path.rename(path.with_name(f"new_{path.name}"))
+
+    named = {f"test_{k}": str(tmp_path / "test" / v) for k, v in (("source", "light"), ("target", "dna"))}
+    nb = open_stains(test_set, **named)
+    refused(nb.check, "run this cell again", error=DataError)
+    shown = capsys.readouterr().out
+    assert "new_field_0.tif" in shown and "1 channel, the other fluorescence images have 2" in shown
+
+
+def test_a_patch_larger_than_the_fields_is_refused_with_one_that_fits(open_stains):
+    words = ("patch_size = 128 x 128", "larger than the smallest training image", "64 x 60", "Try 64 x 56")
+    refused(open_stains(patch_size="128, 128", depth=3).settings, *words, error=ConfigError)
+    open_stains(patch_size="64, 56", depth=3).settings()
+
+
+def test_partners_of_images_are_not_called_masks(open_fnet, fields):
+    text = refused(open_fnet(fields[:4], rename="stained_{}_b").check, "cell_1_target.tif", error=DataError)
+    assert "mask" not in text and ".zip" not in text
+
+
 # -- parameters -------------------------------------------------------------------------------------
 
 
