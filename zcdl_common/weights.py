@@ -14,6 +14,8 @@ from zcdl_common.task import Array, resolve
 
 KINDS = {"torch": ("pytorch_state_dict", "_torch"), "tensorflow": ("keras_hdf5", "_keras")}
 """Weight format of the zoo that a backend trains on, and the module that reads it."""
+SHOWN = 3
+"""Names of weights that a message holds."""
 
 
 def start(model: Model, config: Config) -> list[str]:
@@ -26,9 +28,9 @@ def start(model: Model, config: Config) -> list[str]:
     """
     state = read(config)
     left_out = model.start(state)
-    own = [key for key in model.state() if key.startswith("module/")]
-    # vectors fit by chance; without a single kernel nothing was taken over
-    kernels = [key.split("/", 2)[-1] for key, value in model.state().items() if key in own and value.ndim > 1]
+    own = {k.removeprefix("module/").removeprefix("net/"): v for k, v in model.state().items() if _learned(k)}
+    # vectors fit by chance; without a single kernel of what predicts nothing was taken over
+    kernels = [key for key, value in own.items() if value.ndim > 1 and "/" not in key]
     there = model_folders.find(config.start_from)
     other = model_folders.unlike(there, config) if there is not None else ""
     if set(kernels) <= set(left_out):
@@ -38,11 +40,33 @@ def start(model: Model, config: Config) -> list[str]:
             "train from scratch with start_from empty."
         )
     if left_out:
-        print(
-            f"{len(own) - len(left_out)} of {len(own)} weights were taken; not fitting: {', '.join(left_out)}"
-            + f". All may fit with {other}, as it was there." * bool(other)
-        )
+        print(_told(list(own), left_out, other))
     return left_out
+
+
+def _learned(key: str) -> bool:
+    """Whether an entry of a state is a weight."""
+    return key.startswith("module/")
+
+
+def _told(own: list[str], left_out: list[str], other: str) -> str:
+    """What was taken and what was not, in a few words: parts without any weights, then the other names."""
+
+    def part(key: str) -> str:
+        return key.rpartition("/")[0]
+
+    taken = {part(key) for key in set(own) - set(left_out)}
+    anew = list(dict.fromkeys(part(key) for key in own if part(key) not in taken))
+    tried, rest = ([key for key in keys if part(key) not in anew] for keys in (own, left_out))
+    said = "All weights of the network that predicts were taken."
+    if rest:
+        names = ", ".join(rest[:SHOWN]) + f" and {len(rest) - SHOWN} more" * (len(rest) > SHOWN)
+        said = f"{len(tried) - len(rest)} of {len(tried)} weights were taken; not fitting: {names}."
+        said += f" All may fit with {other}, as it was there." * bool(other)
+    if anew:
+        names = " and ".join(f"the {name.replace('_', ' ')}" for name in anew)
+        said += f" There are no weights for {names}, which will learn anew."
+    return said
 
 
 def check(config: Config) -> None:

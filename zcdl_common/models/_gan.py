@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from zcdl_common.models import _torch
-from zcdl_common.models._torch_model import TorchModel
+from zcdl_common.models._torch_model import TorchModel, frozen_parts
 from zcdl_common.task import Array, Batch, Facts
 
 Terms = dict[str, torch.Tensor]
@@ -45,6 +45,8 @@ class GanModel(TorchModel):
                 self.networks[name] = make().to(self.device, memory_format=layout)
         self.sides = {"net": list(generators), "judge": list(judges)}
         """Networks by the optimiser that trains them."""
+        for name in self.sides["net"][1:]:  # what is frozen in one generator is in the other
+            self.frozen += frozen_parts(self.networks[name], config.freeze)
         for side, names in self.sides.items():
             self.optimisers[side] = adam(self._weights(names), config.learning_rate)
 

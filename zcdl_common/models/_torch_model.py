@@ -164,8 +164,12 @@ class TorchModel:
         _torch.unpack(state, self.networks, self.optimisers, self.scaler)
 
     def start(self, state: Mapping[str, Array]) -> list[str]:
-        """Take the weights that fit from another model's `state`; returns the names of those left out."""
-        return [key for name, net in self.networks.items() for key in _torch.start(net, name, state)]
+        """Take the weights that fit from another model's `state`; returns the names of those left out.
+
+        Those of another network than the one that predicts begin with its name: ``judge/layers.0.weight``.
+        """
+        left_out = {name: _torch.start(net, name, state) for name, net in self.networks.items()}
+        return [k if name == "net" else f"{name}/{k}" for name, keys in left_out.items() for k in keys]
 
     def save(self, folder: Path, which: Which) -> None:
         for name, network in self.networks.items():

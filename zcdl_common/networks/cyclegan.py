@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from zcdl_common.network import DIRECTIONS, Best, Network, Plan
-from zcdl_common.networks.adversarial import AdversarialConfig
+from zcdl_common.networks.adversarial import AdversarialConfig, check_judged
 from zcdl_common.networks.plans import check_patch, fill, flat, patch_reason, plan_patch, size_text, smallest
 from zcdl_common.networks.tasks import UNPAIRED
 from zcdl_common.parameter import setting
@@ -83,6 +83,7 @@ def plan(config: CycleGanConfig, facts: Facts) -> Plan:
         },
     )
     check_patch(planned.config, facts, (STEP,) * 2)
+    check_judged(planned.config, STEP)
     return planned
 
 

@@ -6,7 +6,7 @@ import math
 from typing import ClassVar
 
 from zcdl_common.network import Best, Network, Plan
-from zcdl_common.networks.adversarial import AdversarialConfig
+from zcdl_common.networks.adversarial import AdversarialConfig, check_judged
 from zcdl_common.networks.plans import check_patch, fill, flat, patch_reason, plan_patch, size_text, smallest
 from zcdl_common.networks.tasks import TRANSLATE
 from zcdl_common.parameter import setting
@@ -74,6 +74,7 @@ def plan(config: Pix2PixConfig, facts: Facts) -> Plan:
         },
     )
     check_patch(planned.config, facts, multiple)
+    check_judged(planned.config, 2**depth)
     return planned
 
 
