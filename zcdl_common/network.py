@@ -18,6 +18,8 @@ from zcdl_common.task import Array, Batch, Domain, Facts, Prediction, Sample, Ta
 Which = Literal["best", "last"]
 DIRECTIONS: Mapping[Domain, str] = {"source": "source to target", "target": "target to source"}
 """Where a network that works in both directions begins -> the parameter ``direction``."""
+BACK = "back"
+"""What the part that works from target to source is called, and its files of weights after that."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,8 @@ class Network:
     """What training makes small, where no parameter ``loss`` says it, with names of parameters in braces."""
     facing: Callable[[Any, Facts], Facts] | None = None
     """Facts as they are in the direction that the config asks for; None: the network works in one alone."""
+    whole: str = ""
+    """Why other programs should be given whole images, no tiles, in a sentence; empty: they need not."""
     ready_made: Callable[[Facts], str] | None = None
     """The model that others have trained for such images, as `model_folders` names it, "" where there is
     none; what is at hand is judged before training. None: nothing is."""

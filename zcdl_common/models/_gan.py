@@ -41,8 +41,7 @@ class GanModel(TorchModel):
         super().__init__(generators["net"], config, facts, lambda p: adam(p, config.learning_rate))
         for name, make in {**generators, **judges}.items():
             if name != "net":
-                layout = _torch.memory_format(facts.ndim)
-                self.networks[name] = make().to(self.device, memory_format=layout)
+                self.networks[name] = make().to(self.device, memory_format=self.layout)
         self.sides = {"net": list(generators), "judge": list(judges)}
         """Networks by the optimiser that trains them."""
         for name in self.sides["net"][1:]:  # what is frozen in one generator is in the other
@@ -94,6 +93,8 @@ class GanModel(TorchModel):
         images: dict[str, Array] = {name: array for name, array in batch.items() if name != "seed"}
         for start in range(0, len(batch["source"]), self.part):
             yield {
-                name: _torch.to_device(array[start : start + self.part], self.device)
+                name: _torch.to_device(array[start : start + self.part], self.device).clone(
+                    memory_format=self.layout
+                )
                 for name, array in images.items()
             }

@@ -36,6 +36,9 @@ class TorchModel:
     patch: Callable[[Sample, np.random.Generator], tuple[Array, Array]]
     """One patch of one image and its target."""
 
+    channels_last = True
+    """Whether networks and images lie in memory as convolutions run fastest."""
+
     def __init__(
         self,
         make: Callable[[], nn.Module],
@@ -46,7 +49,8 @@ class TorchModel:
         self.config, self.facts = config, facts
         self.device = _torch.pick_device()
         torch.manual_seed(config.seed)
-        self.net: Any = make().to(self.device, memory_format=_torch.memory_format(facts.ndim))
+        self.layout = _torch.memory_format(facts.ndim) if self.channels_last else torch.contiguous_format
+        self.net: Any = make().to(self.device, memory_format=self.layout)
         self.networks: dict[str, nn.Module] = {"net": self.net}
         """All that is trained, by name; ``net`` is the one that predicts."""
         self.optimisers = {"net": optimiser(self.net.parameters())}

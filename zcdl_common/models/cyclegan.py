@@ -13,13 +13,14 @@ from torch.nn import functional as F
 
 from zcdl_common import restoring
 from zcdl_common.augment import augment
+from zcdl_common.errors import RunError
 from zcdl_common.models import _torch
 from zcdl_common.models._across import with_shared_norm
 from zcdl_common.models._gan import GanModel, Terms
 from zcdl_common.models._torch_model import VALIDATE_AT_MOST
 from zcdl_common.models.nets import cyclegan as nets
 from zcdl_common.models.nets import patchgan
-from zcdl_common.network import Geometry, Map, WeightsFiles
+from zcdl_common.network import BACK, DIRECTIONS, Geometry, Map, WeightsFiles
 from zcdl_common.networks.cyclegan import STEP, CycleGanConfig, target_scale
 from zcdl_common.patches import busy, centre, cut
 from zcdl_common.task import Array, Batch, Facts, Prediction, Sample
@@ -40,6 +41,10 @@ class CycleGanModel(GanModel):
     Zhu et al. 2017, doi:10.1109/ICCV.2017.244: least squares, the way back, leaving alone what is already of
     the other kind, and a pool of earlier images (Shrivastava et al. 2017, doi:10.1109/CVPR.2017.241).
     """
+
+    # torch 2.13 on a CPU: instance normalisation of a single image gives wrong gradients where they come
+    # back channels last. Nothing is lost, since it changes to the other layout inside anyway.
+    channels_last = False
 
     def __init__(self, config: CycleGanConfig, facts: Facts):
         names, c_in = tuple(facts.extra["target_channels"]), len(facts.channels)
@@ -62,7 +67,7 @@ class CycleGanModel(GanModel):
         super().__init__(
             {
                 "net": lambda: nets.ResNetGenerator(**self.kwargs),
-                "back": lambda: nets.ResNetGenerator(**back),
+                BACK: lambda: nets.ResNetGenerator(**back),
             },
             {"judge": judge(c_out), "judge_back": judge(c_in)},
             config,
@@ -96,7 +101,7 @@ class CycleGanModel(GanModel):
         treats each by itself, so nothing changes but the number of calls.
         """
         source, target = piece["source"], piece["target"]
-        net, back, size = self.calls["net"], self.calls["back"], len(source)
+        net, back, size = self.calls["net"], self.calls[BACK], len(source)
         alone = self.config.identity_weight > 0 and source.shape[1] == target.shape[1]
         there = net(torch.cat([source, target]) if alone else source)
         here = back(torch.cat([target, source]) if alone else target)
@@ -139,7 +144,7 @@ class CycleGanModel(GanModel):
 
     @torch.inference_mode()
     def _forward_back(self, tiles: Array) -> tuple[Array, ...]:
-        back = self.networks["back"].eval()
+        back = self.networks[BACK].eval()
         with _torch.autocast(self.arithmetic, self.device):
             return (_torch.to_numpy(back(_torch.to_device(tiles, self.device))),)
 
@@ -147,7 +152,8 @@ class CycleGanModel(GanModel):
 
     def across(self, windows: Iterable[Array]) -> Callable[[Array], tuple[Array, ...]]:
         """`forward` for the tiles of one image, normalised alike; `windows` (1, YXC) stand for the image."""
-        shared = with_shared_norm(self.net, (_torch.to_device(window, self.device) for window in windows))
+        with _torch.autocast(self.arithmetic, self.device):
+            shared = with_shared_norm(self.net, (_torch.to_device(one, self.device) for one in windows))
 
         @torch.inference_mode()
         def forward(tiles: Array) -> tuple[Array, ...]:
@@ -170,6 +176,23 @@ class CycleGanModel(GanModel):
         for name, pool in self.pools.items():
             pool.restore(state[f"pool/{name}"], self.device)
 
+    def load(self, folder: Path, which: str) -> None:
+        """Read the weights.
+
+        Raises
+        ------
+        RunError
+            There are none of this direction, as after the export of the other.
+        """
+        if not self.file(folder, which, "net").exists() and self.file(folder, which, BACK).exists():
+            there, here = (DIRECTIONS["target"], DIRECTIONS["source"])[:: -1 if self.backwards else 1]
+            raise RunError(
+                f"{folder.parent} was unpacked from a package that works from {there} alone, and direction = "
+                f"{here}. Set direction = {there}; or set model to the run folder that it was made of, which "
+                "knows both."
+            )
+        super().load(folder, which)
+
     def keep(self, folder: Path, name: str) -> None:
         """Write both generators' weights for good; see `listeners.Kept`."""
         for network in self.sides["net"]:
@@ -177,7 +200,7 @@ class CycleGanModel(GanModel):
 
     def file(self, folder: Path, which: str, name: str) -> Path:
         """Files are named as in training: backwards, the two directions change places."""
-        swapped = {"net": "back", "back": "net", "judge": "judge_back", "judge_back": "judge"}
+        swapped = {"net": BACK, BACK: "net", "judge": "judge_back", "judge_back": "judge"}
         return super().file(folder, which, swapped[name] if self.backwards else name)
 
     def weights(self, folder: Path, test_input: Array) -> WeightsFiles:
