@@ -17,7 +17,7 @@ from zcdl_common.images import ImageRef, find_images
 from zcdl_common.network import Model
 from zcdl_common.run import Run
 from zcdl_common.task import Array, Output, Prediction, resolve
-from zcdl_common.tiles import default_tile, predict_tiled, predict_tiles
+from zcdl_common.tiles import Forward, default_tile, predict_tiled, predict_tiles, spread, tiles
 from zcdl_common.writers import open_output, write_image
 
 IN_MEMORY = 2**27
@@ -71,14 +71,27 @@ def predict(
 def maps(run: Run, model: Model, image: Any) -> tuple[Array, ...]:
     """Dense maps ((Z)YXK) of one raw image (Z)YXC; see `predict`."""
     check(run, image.shape, "the image")
+    scale = _scale(run, image)
+    return predict_tiled(_forward(model, image, scale), image, model.geometry, scale=scale)
+
+
+def _scale(run: Run, image: Any) -> Callable[[Array], Array]:
+    """How every part of an image becomes network input."""
     limits = run.scaling.limits(image)
-    return predict_tiled(model.forward, image, model.geometry, scale=lambda a: run.scaling.apply(a, limits))
+    return lambda part: run.scaling.apply(part, limits)  # type: ignore[no-any-return]
+
+
+def _forward(model: Model, image: Any, scale: Callable[[Array], Array]) -> Forward:
+    """What predicts the tiles of an image, alike where each would be normalised by what it shows itself."""
+    across = getattr(model, "across", None)
+    if across is None or len(tiles(image.shape[:-1], model.geometry)) == 1:
+        return model.forward
+    return across(spread(image, model.geometry, scale=scale))  # type: ignore[no-any-return]
 
 
 def _objects(run: Run, model: Model, image: Any, settings: dict[str, Any], labels: Any) -> dict[str, Array]:
     """Draw the objects of an image into `labels`, tile by tile where it is large; returns a row for each."""
     check(run, image.shape, "the image")
-    limits = run.scaling.limits(image)
     geometry = owned.with_objects(model.geometry, run.facts.extra["large_extents"])
     room = owned.budget(sum(len(m.channels) for m in model.maps))
     pieces = predict_tiles(
@@ -86,7 +99,7 @@ def _objects(run: Run, model: Model, image: Any, settings: dict[str, Any], label
         image,
         geometry,
         tile=default_tile(geometry, image.shape[:-1], room),
-        scale=lambda a: run.scaling.apply(a, limits),
+        scale=_scale(run, image),
     )
     return owned.gather(pieces, model.decode, settings, labels)
 
@@ -211,7 +224,7 @@ def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any
             found = Prediction(out, extra)  # type: ignore[arg-type]  # sliced as an array is
             more, note = _described(run, found, image, pixel_size, target, ref.group)
             return [out.path, *more], note
-    limits = run.scaling.limits(image)
+    scale = _scale(run, image)
     to_output = resolve(run.network.task.stream)
 
     def decode(block: Array) -> Output:
@@ -224,10 +237,10 @@ def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any
         target / ref.group, whole, probe.array.dtype, probe.axes, pixel_size=pixel_size, format=format
     ) as out:
         predict_tiled(
-            model.forward,
+            _forward(model, image, scale),
             image,
             model.geometry,
-            scale=lambda a: run.scaling.apply(a, limits),
+            scale=scale,
             out=lambda _shape, _dtype: _Decoding(out, decode),
         )
         return [out.path], "its main result alone"
@@ -244,5 +257,6 @@ def _described(run: Run, found: Prediction, image: Any, pixel_size: Any, folder:
 
 
 def _map_channels(model: Model, run: Run) -> int:
-    tile = np.zeros((1, *model.geometry.multiple, len(run.facts.channels)), np.float32)
+    sides = [2 * step for step in model.geometry.multiple]  # a single pixel, halved, cannot be normalised
+    tile = np.zeros((1, *sides, len(run.facts.channels)), np.float32)
     return int(model.forward(tile)[0].shape[-1])

@@ -77,6 +77,35 @@ def tiles(shape: Shape, geometry: Geometry, core: Shape | None = None) -> list[T
     return [Tile(tuple(c for c, _ in cut), tuple(w for _, w in cut), shape) for cut in product(*axes)]
 
 
+def spread(
+    image: Any, geometry: Geometry, *, scale: Callable[[Array], Array], most: int = 16, budget: int = 2**22
+) -> Iterator[Array]:
+    """Windows all over an image, read and scaled, (1, (Z)YXC) of one shape: they stand for the whole.
+
+    Parameters
+    ----------
+    image, geometry, scale
+        As for `predict_tiled`.
+    most : int
+        Windows, at most; each is the middle of an equal share of the image.
+    budget : int
+        Pixels of all windows together.
+    """
+    shape = [_up(n, m) for n, m in zip(image.shape, geometry.multiple, strict=False)]
+    alone = Geometry(geometry.multiple, (0,) * len(shape))
+    size = default_tile(alone, tuple(shape), budget // most)
+    counts = [n // s for n, s in zip(shape, size, strict=True)]
+    while math.prod(counts) > most:
+        counts[counts.index(max(counts))] -= 1
+    starts = [
+        [(2 * i + 1) * n // (2 * count) - s // 2 for i in range(count)]
+        for n, s, count in zip(shape, size, counts, strict=True)
+    ]
+    for corner in product(*starts):
+        window = tuple(slice(a, a + s) for a, s in zip(corner, size, strict=True))
+        yield scale(read(image, window))[np.newaxis]
+
+
 def _axis(size: int, core: int, multiple: int, halo: int) -> list[tuple[slice, slice]]:
     domain, core, halo = (_up(n, multiple) for n in (size, max(core, 1), halo))
     window = min(core + 2 * halo, domain)
@@ -143,7 +172,8 @@ def predict_tiled(
 ) -> tuple[Any, ...]:
     """Dense maps of an image, in memory that does not grow with it.
 
-    Equal to `predict_whole` (to rounding) for networks without normalisation over the image.
+    Equal to `predict_whole` (to rounding) for networks without normalisation over the image; others are
+    given windows from `spread` first.
 
     Parameters
     ----------

@@ -21,16 +21,20 @@ def with_shared_norm(net: nn.Module, windows: Iterable[torch.Tensor]) -> nn.Modu
     Parameters
     ----------
     windows
-        (1, C, Y, X) each, on the device of the network.
+        (1, C, Y, X) each, of one size, on the device of the network. They go through it at once: only
+        together do they have the mean and variance of an image that is not everywhere alike. Averaged
+        window by window, the variance would lack the differences between them.
     """
-    shared = copy.deepcopy(net).train()
+    shared = copy.deepcopy(net).eval()
     norms = [module for module in shared.modules() if isinstance(module, nn.InstanceNorm2d)]
+
+    def measure(norm: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        norm.running_var, norm.running_mean = torch.var_mean(inputs[0].float(), (0, 2, 3), correction=0)
+
     for norm in norms:
         norm.track_running_stats = True
-        for name in ("running_mean", "running_var"):
-            norm.register_buffer(name, torch.zeros(norm.num_features, device=next(net.parameters()).device))
-    for seen, window in enumerate(windows, 1):
-        for norm in norms:
-            norm.momentum = 1 / seen  # the mean of all windows so far
-        shared(window)
-    return shared.eval()
+    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
+    shared(torch.cat(list(windows)))
+    for hook in hooks:
+        hook.remove()
+    return shared
