@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from zcdl_common import doctor
 from zcdl_common.config import Config
 from zcdl_common.data import Data
+from zcdl_common.doctor.findings import Finding
+from zcdl_common.doctor.kinship import looks_paired
+from zcdl_common.doctor.matching import portrait
 from zcdl_common.errors import DataError
 from zcdl_common.network import DIRECTIONS, Network
-from zcdl_common.task import Split
+from zcdl_common.pairs import core
+from zcdl_common.task import Array, Lazy, Sample, Split
+
+MOST_PAIRS = 50
+"""Images of either kind that are compared where the names are the same."""
 
 
 def examine(data: Data, network: Network, config: Config) -> doctor.Report:
@@ -24,8 +31,27 @@ def examine(data: Data, network: Network, config: Config) -> doctor.Report:
         _examined(data.split.of(domain), network, config, data.problems if domain == "source" else ())
         for domain in DIRECTIONS
     )
-    findings = tuple(dict.fromkeys(one.findings + other.findings))
+    findings = tuple(dict.fromkeys([*one.findings, *other.findings, *_pairs_after_all(data.split)]))
     return doctor.Report(findings, (*one.table, *other.table), one.total + other.total)
+
+
+def _pairs_after_all(split: Split) -> Iterator[Finding]:
+    """Whether images of the two kinds that bear the same names show the same fields."""
+    files: list[dict[str, Sample]] = [{}, {}]
+    for sample in split.train + split.validation:
+        files[sample.domain == "target"].setdefault(core(str(sample.source.path)), sample)
+    both = sorted(set(files[0]) & set(files[1]))
+    looked_at = [{key: of[key].source for key in both[:: -(-len(both) // MOST_PAIRS) or 1]} for of in files]
+    yield from looks_paired(
+        *({str(s.path): p for s in of.values() if (p := _portrait(s)) is not None} for of in looked_at)
+    )
+
+
+def _portrait(image: Lazy) -> Array | None:
+    try:
+        return portrait(image.read())
+    except Exception:  # it is a finding already
+        return None
 
 
 def _examined(

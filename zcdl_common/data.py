@@ -13,7 +13,7 @@ from zcdl_common.config import Config
 from zcdl_common.errors import ConfigError, DataError
 from zcdl_common.folders import split_folders
 from zcdl_common.images import find_images
-from zcdl_common.network import Network
+from zcdl_common.network import DIRECTIONS, Network
 from zcdl_common.pairs import Pairing, group_of
 from zcdl_common.split import by_group
 from zcdl_common.strips import strips
@@ -201,12 +201,18 @@ def _test_domain(
         _of_domain(config, network, one, texts[one], "test_", problems) if texts[one] else []
         for one in (domain, "target" if domain == "source" else "source")
     )
-    partners = {one.source.group: one.source for one in there}  # type: ignore[attr-defined]
-    return tuple(replace(one, target=partners.get(one.source.group)) for one in here)  # type: ignore[attr-defined]
+    # frames of a movie have names of their own; equal names of images of unequal sizes are chance
+    partners = {(one.source.name, one.size): one.source for one in there}  # type: ignore[attr-defined]
+    return tuple(
+        replace(one, target=partners.get((one.source.name, one.size)))  # type: ignore[attr-defined]
+        for one in here
+    )
 
 
 def with_test(data: Data, config: Config, network: Network) -> Data:
     """The same data, with the test folders that `config` names in place of its own test images.
+
+    Where nothing is paired, images of either folder may be without a partner in the other.
 
     Raises
     ------
@@ -215,7 +221,13 @@ def with_test(data: Data, config: Config, network: Network) -> Data:
     """
     problems: list[DataError] = []
     source, target = places.staged(config.test_source), places.staged(config.test_target)
-    test, pairing = _samples(config, network, source, target, ("test_source", "test_target"), problems)
+    pairing = Pairing((), (), ())
+    if network.task.paired:
+        test, pairing = _samples(config, network, source, target, ("test_source", "test_target"), problems)
+    else:
+        folders = Folders("", "", source, target)
+        one, other = (_test_domain(config, network, domain, folders, problems) for domain in DIRECTIONS)
+        test = one + other
     if not test:
         raise (
             problems[0]

@@ -58,14 +58,13 @@ class Run:
 
     def learned_source(self, sample: Sample) -> Array:
         """The image of a sample as the network learns it, in the scale of its domain."""
-        if sample.domain == "source" or self.network.target_scale is None:
+        if sample.domain == self.facts.domain or self.network.target_scale is None:
             return self.scaling(sample.source.read())  # type: ignore[no-any-return]
         return self.network.target_scale(self.facts)(sample.source.read())
 
     def learned_target(self, sample: Sample) -> Array:
         """The target of a sample as the network learns it."""
-        target = self.network.task.read_target(sample, self.facts)
-        scale = self.network.target_scale
+        target, scale = self.network.task.read_target(sample, self.facts), self.network.target_scale
         return target if scale is None else scale(self.facts)(target)
 
     def build(self) -> Model:
@@ -191,8 +190,7 @@ def open_run(folder: Path) -> Run:
 
 def facts_from(record: Mapping[str, Any]) -> Facts:
     """Facts as `write_plan` wrote them."""
-    known = {k: _tuples(v) for k, v in record.items() if k in Facts.__dataclass_fields__}
-    return Facts(**known)
+    return Facts(**{k: _tuples(v) for k, v in record.items() if k in Facts.__dataclass_fields__})
 
 
 def place(results: Path, name: str, network: Network, config: Config, data: Data) -> tuple[Path, Run | None]:

@@ -112,7 +112,7 @@ def begin(prepared: Prepared) -> Run:
 def _read_held_out(prepared: Prepared) -> None:
     """Read the targets that nothing has read yet: a bad one is told now, not after an hour of training."""
     for sample in prepared.data.split.validation + prepared.data.split.test:
-        if sample.target is not None:
+        if sample.target is not None and sample.domain == prepared.facts.domain:
             prepared.network.task.read_target(sample, prepared.facts)
 
 

@@ -17,7 +17,7 @@ def domain_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
     Raises
     ------
     DataError
-        The images of one domain differ in dimension or channels.
+        The images of one domain differ in channels, or any of them in dimension.
     """
     extra: dict[str, Any] = {}
     for domain in ("source", "target"):
@@ -39,6 +39,12 @@ def domain_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
             f"{domain}_pixel_size": sizes[0] if len(set(sizes)) == 1 else None,
             f"{domain}_smallest": tuple(map(min, zip(*shapes, strict=True))),
         }
+    if len(extra["source_smallest"]) != len(extra["target_smallest"]):
+        one, other = (len(extra[f"{domain}_smallest"]) for domain in ("source", "target"))
+        raise DataError(
+            f"The source images are {one}D and the images of the other kind {other}D. Planes become planes: "
+            "set axes = TYX to learn from each plane of the stacks by itself, or save single planes."
+        )
     return {"extra": extra}
 
 
