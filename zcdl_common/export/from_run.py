@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from zcdl_common import citations
 from zcdl_common.data import Data
@@ -20,7 +21,7 @@ from zcdl_common.export.info import Output, PackageInfo, clean_name, clean_nickn
 from zcdl_common.export.package import Package, build
 from zcdl_common.export.words import describe, documentation, training_details
 from zcdl_common.files import replacing
-from zcdl_common.network import Model, Packed
+from zcdl_common.network import BACK, DIRECTIONS, Model, Packed
 from zcdl_common.run import Run
 from zcdl_common.scales import in_units
 from zcdl_common.task import Array
@@ -125,10 +126,11 @@ def package_info(run: Run, model: Model, folder: Path, packed: Packed | None = N
         for m in packed.maps
     )
     attachments += packed.attachments
+    name = f"{run.name} {BACK}" if facts.domain == "target" else run.name
     dois = (*network.cite, citations.ZEROCOST)
     return PackageInfo(
-        name=clean_name(f"{network.title} {run.name}"),
-        nickname=clean_nickname(run.name),
+        name=clean_name(f"{network.title} {name}"),
+        nickname=clean_nickname(name),
         description=describe(run),
         documentation=documentation(run),
         channels=facts.channels,
@@ -150,6 +152,7 @@ def package_info(run: Run, model: Model, folder: Path, packed: Packed | None = N
         details=training_details(run, model),
         extra={"zcdl_common": {"network": network.name, "decoding": _decoding(run)}, **packed.config},
         attachments=tuple(attachments),
+        allow_tiling=not network.whole,
     )
 
 
@@ -181,6 +184,9 @@ def as_run(package: Path, results: Path) -> Path:
                 "in section 4."
             )
         weights, ending = archive.read(trained), Path(trained).suffix
+        config = yaml.safe_load(archive.read(CARRIED["config.yaml"]))
+        if config.get("direction") == DIRECTIONS["target"]:
+            ending = f"_{BACK}{ending}"
         for folder in (results / f"{package.stem}{end}" for end in ("", *(f"_{n}" for n in range(2, 1000)))):
             there = folder / "weights" / f"best{ending}"
             if there.exists() and there.read_bytes() == weights:

@@ -66,7 +66,8 @@ def where_it_opens(info: PackageInfo, formats: Sequence[str], file: str = "") ->
                 file,
                 "New Project > Neural Network Classification (Local) > NN Prediction; drop the zip on the "
                 "model field, Live Predict",
-                "; ".join(filter(None, [_channels(info), _pixel_size(info), _raw(info)])) or "-",
+                "; ".join(filter(None, [_channels(info), _whole(info), _pixel_size(info), _raw(info)]))
+                or "-",
             )
         )
     if single and len(info.step) == 2 and "torchscript" in formats:
@@ -153,7 +154,9 @@ def _raw(info: PackageInfo) -> str:
 
 def _tile(info: PackageInfo) -> str:
     if not info.allow_tiling:
-        return "no tiles"
+        rules = [_sizes(least, step) for least, step in zip(info.smallest, info.step, strict=True)]
+        sides = zip(info.axis_names.upper(), rules, strict=True)
+        return "whole images, no tiles: " + ", ".join(f"{axis} {rule}" for axis, rule in sides)
     usual = (512, 512) if len(info.step) == 2 else (64, 128, 128)
     axes = list(zip(info.axis_names.upper(), usual, info.smallest, info.step, strict=True))
     good = {axis: least + max(0, round((size - least) / step)) * step for axis, size, least, step in axes}
@@ -179,7 +182,12 @@ def _python(info: PackageInfo) -> str:
 
 
 def _blocks(info: PackageInfo) -> str:
-    return f"{_tile(info)}, not larger than the image" if info.allow_tiling else ""
+    return f"{_tile(info)}, not larger than the image" if info.allow_tiling else _tile(info)
+
+
+def _whole(info: PackageInfo) -> str:
+    """For programs that cut images as they like."""
+    return "" if info.allow_tiling else _tile(info)
 
 
 def _pixel_size(info: PackageInfo) -> str:

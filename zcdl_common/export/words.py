@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zcdl_common.network import Model
+from zcdl_common.network import DIRECTIONS, Model
 from zcdl_common.run import Run
 
 
@@ -37,10 +37,20 @@ def documentation(run: Run) -> str:
         f"{len(history)} epochs, batch size {config.batch_size}, patches of "
         f"{' x '.join(map(str, config.patch_size or ()))} pixels, learning rate {config.learning_rate:g} "
         f"({config.schedule}). Input scaling: {run.scaling.describe()}",
+        *_use(run),
         "# Validation",
         _validation(run),
     ]
     return "\n\n".join(parts)
+
+
+def _use(run: Run) -> list[str]:
+    """What to heed in other programs; nothing for most networks."""
+    said = [run.network.whole]
+    if run.network.facing:
+        said.append(f"It works from {DIRECTIONS[run.facts.domain]}; the other direction is another package.")
+    text = " ".join(filter(None, said))
+    return ["# Use", text] if text else []
 
 
 def _validation(run: Run) -> str:
