@@ -38,7 +38,8 @@ def examine(data: Data, network: Network, config: Config) -> doctor.Report:
 def _pairs_after_all(split: Split) -> Iterator[Finding]:
     """Whether images of the two kinds that bear the same names show the same fields."""
     files: list[dict[str, Sample]] = [{}, {}]
-    for sample in split.train + split.validation:
+    held_out = tuple(sample for sample in split.test if sample.target is None)
+    for sample in split.train + split.validation + held_out:
         files[sample.domain == "target"].setdefault(core(str(sample.source.path)), sample)
     both = sorted(set(files[0]) & set(files[1]))
     looked_at = [{key: of[key].source for key in both[:: -(-len(both) // MOST_PAIRS) or 1]} for of in files]

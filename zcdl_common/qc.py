@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -169,7 +170,7 @@ def judge_one(
 
 
 def of_sets(task: Task, judged: list[Judged], reference: Any) -> dict[str, Any]:
-    """Scores of all results of a method together, as they stand in a summary."""
+    """Scores of all results of a method together, as they stand in a summary; a single one is no set."""
     score = resolve(task.set_scores)
     by_method: dict[str, list[Array]] = {}
     for j in judged:
@@ -181,7 +182,8 @@ def of_sets(task: Task, judged: list[Judged], reference: Any) -> dict[str, Any]:
             who: {"mean": found[who][metric], "ci95": None} if who in found else None
             for who in ("network", "classical", "input")
         }
-        for metric in found["network"]
+        for metric, value in found["network"].items()
+        if not math.isnan(value)
     }
 
 

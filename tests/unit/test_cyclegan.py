@@ -447,6 +447,17 @@ def test_an_image_larger_than_memory_is_written_as_one_in_memory_is(kinds, make,
     assert len(asked) == 2, "a single tile is normalised by itself"
 
 
+def test_without_a_truth_looks_and_the_way_back_are_judged(kinds):
+    metrics, folder = kinds.summary["metrics"], kinds.run.quality_control
+    assert kinds.summary["n_images"] == 1 and kinds.summary["verdict"] is not None
+    assert set(metrics) == {"feature_distance", "cycle_error", "disagreement", "intensity_distance"}
+    assert "NaN" not in (folder / "summary.json").read_text(), "a single image is no set"
+    assert (folder / "figures" / "disagreement.png").stat().st_size > 0
+    assert not (folder / "figures" / "worst.png").exists()
+    page = session.report(kinds.run)[0].read_text()
+    assert "change when turned" in page or "image is turned" in page
+
+
 # -- weights from elsewhere, export ---------------------------------------------------------------
 
 
