@@ -168,7 +168,7 @@ AUGMENTED = {"flips": False, "rotations": "any angle", "scale": 0.4, "shear": 10
 OFF = {"flips": False, "rotations": "none", "scale": 0.0, "shear": 0.0, "elastic": 0.0}
 CUT = {"busy_patches": 1.0, "batch_size": 3, "patch_size": (24, 16)}
 LEARNED = {"depth": 2, "filters": 8, "learning_rate": 0.05, "freeze": "encoder", "seed": 4}
-ELSEWHERE = {"disagreement", "precision"}
+ELSEWHERE = {"disagreement", "precision", "compile"}
 
 
 def test_every_own_parameter_is_shown_to_do_something():
