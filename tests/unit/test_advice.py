@@ -98,6 +98,7 @@ def test_structure_that_the_input_does_not_support_is_named_with_its_map():
 def test_an_answer_that_turns_with_the_image_is_not_to_be_trusted():
     assert advise(FLAT, disagreement=[0.0, 0.1, 0.5, 0.3, 0.2, float("nan")]) == []
     assert advise(FLAT, disagreement=[float("nan")] * 6) == []
+    assert len(advise(FLAT, disagreement=[0.0, 0.1, 0.52, 0.3, 0.2, 0.0])) == 1
     for changes in ([0.0, 0.6, 0.1, 0.75, 0.2, 0.7], [0.0, 0.6, float("nan"), 0.75, 0.2, float("nan")]):
         (said,) = advise(FLAT, disagreement=changes)
         assert "Do not trust im3" in said and "75%" in said and "maps/im3_disagreement.tif" in said

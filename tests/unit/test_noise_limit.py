@@ -34,6 +34,15 @@ def test_noise_of_photons_and_camera_is_told_from_signal(photons):
     assert highest_pearson_r(truth) == pytest.approx(pearson_r(truth, signal), abs=0.03)
 
 
+def test_a_few_bright_spots_on_much_background_are_signal_too():
+    points = np.zeros((200, 220))
+    points[np.random.default_rng(0).random(points.shape) < 3e-4] = 1
+    signal = ndimage.gaussian_filter(points, 3)
+    assert np.mean(signal > signal.max() / 2) < 0.05
+    truth = 100 + signal + np.random.default_rng(1).normal(0, 2 * signal.std(), signal.shape)
+    assert highest_pearson_r(truth) == pytest.approx(pearson_r(truth, signal), abs=0.03)
+
+
 @pytest.mark.parametrize("sigma", [1.5, 2.0, 4.0])
 def test_without_noise_nothing_but_the_last_percents_are_missing(sigma):
     assert highest_pearson_r(blurred((200, 200), sigma=sigma)) > 0.97
