@@ -9,11 +9,13 @@ from pathlib import Path
 from zcdl_common import model_folders, networks
 from zcdl_common.config import Config
 from zcdl_common.errors import RunError
-from zcdl_common.network import Model
+from zcdl_common.network import BACK, Model
 from zcdl_common.task import Array, resolve
 
 KINDS = {"torch": ("pytorch_state_dict", "_torch"), "tensorflow": ("keras_hdf5", "_keras")}
 """Weight format of the zoo that a backend trains on, and the module that reads it."""
+PARTS = {BACK: "way back", f"judge_{BACK}": "judge of the way back"}
+"""Parts of a network whose names do not say what they are."""
 SHOWN = 3
 """Names of weights that a message holds."""
 
@@ -64,7 +66,7 @@ def _told(own: list[str], left_out: list[str], other: str) -> str:
         said = f"{len(tried) - len(rest)} of {len(tried)} weights were taken; not fitting: {names}."
         said += f" All may fit with {other}, as it was there." * bool(other)
     if anew:
-        names = " and ".join(f"the {name.replace('_', ' ')}" for name in anew)
+        names = " and ".join(f"the {PARTS.get(name, name)}" for name in anew)
         said += f" There are no weights for {names}, which will learn anew."
     return said
 

@@ -508,6 +508,8 @@ def test_a_package_gives_one_generator_and_a_run_gives_all(kinds, packages, caps
     capsys.readouterr()
     weights.start(model, run.config)
     said = capsys.readouterr().out
-    assert "weights for the back and the judge and the judge back, which will learn anew" in said
+    assert (
+        "weights for the way back and the judge and the judge of the way back, which will learn anew" in said
+    )
     old, new = kinds.run.load().state(), model.state()
     assert all(np.array_equal(old[k], new[k]) for k in new if k.startswith("module/net/"))
