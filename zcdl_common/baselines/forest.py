@@ -35,7 +35,8 @@ class Forest:
     aspect: float = 1.0
 
     def __call__(self, source: Array) -> Array:
-        return fill(np.empty(source.shape[:-1], np.int32), source, self.aspect, self.classify)
+        result = np.empty(source.shape[:-1], np.int32)
+        return fill(result, source, self.aspect, intensity_bounds(source), self.classify)
 
     def classify(self, rows: Array) -> Array:
         """Class of each row of features: int32 (P,)."""
@@ -45,19 +46,20 @@ class Forest:
         return f"{TREES} trees on intensity, edges and curvature at several scales"
 
 
-def fill(result: Array, source: Array, aspect: float, judge: Callable[[Array], Array]) -> Array:
+def fill(
+    result: Array, source: Array, aspect: float, bounds: Array, judge: Callable[[Array], Array]
+) -> Array:
     """Write what `judge` makes of the features (P, F) of each pixel into `result`, block by block.
 
     Parameters
     ----------
     result
         (Z)YX, or (Z)YXK for several numbers a pixel; returned.
-    source, aspect
+    source, aspect, bounds
         As in `features`.
     judge
         Features (P, F) -> (P,) or (P, K); called by several threads.
     """
-    bounds = intensity_bounds(source)
     numbers = int(np.prod(result.shape[source.ndim - 1 :]))
     size = block((*source.shape[:-1], max(source.shape[-1], numbers)))
 
@@ -127,10 +129,10 @@ def n_features(shape: Sequence[int]) -> int:
     return shape[-1] * (1 + len(SCALES[axes]) * (2 + axes))
 
 
-def intensity_bounds(source: Array) -> Array:
-    """Percentile 1 of each channel and its distance to percentile 99.8, whole image: float32 (2, C)."""
-    low, high = percentiles([source], [1, 99.8])
-    return np.stack([low, np.maximum(high - low, 1e-6)]).astype(np.float32)
+def intensity_bounds(source: Array, low: float = 1.0, high: float = 99.8) -> Array:
+    """Percentile `low` of each channel and its distance to percentile `high`, whole image: float32 (2, C)."""
+    bottom, top = percentiles([source], [low, high])
+    return np.stack([bottom, np.maximum(top - bottom, 1e-6)]).astype(np.float32)
 
 
 def draw(truth: Array, n: int, rng: np.random.Generator) -> tuple[Array, Array]:

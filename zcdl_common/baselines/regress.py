@@ -12,7 +12,7 @@ import numpy as np
 from zcdl_common.baselines import MOST_IMAGES, Classical, forest
 from zcdl_common.baselines.denoise import Pair, aspect_of
 from zcdl_common.baselines.held_out import folds, halves
-from zcdl_common.baselines.sampled import Described, describe, known_pixels, without_gaps
+from zcdl_common.baselines.sampled import Described, bounds, describe, known_pixels, without_gaps
 from zcdl_common.errors import DataError
 from zcdl_common.metrics.images import pearson_r
 from zcdl_common.task import Array
@@ -37,7 +37,8 @@ class Regression:
 
     def __call__(self, source: Array) -> Array:
         result = np.empty((*source.shape[:-1], len(self.mean)), np.float32)
-        return forest.fill(result, without_gaps(source), self.aspect, self.evaluate)
+        source = without_gaps(source)
+        return forest.fill(result, source, self.aspect, bounds(source), self.evaluate)
 
     def evaluate(self, rows: Array) -> Array:
         """Target of each row of features (P, F): float32 (P, K)."""

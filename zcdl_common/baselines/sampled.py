@@ -40,7 +40,7 @@ def describe(source: Array, target: Array, aspect: float, rng: np.random.Generat
         Distance of planes over distance of pixels.
     """
     source = without_gaps(source)
-    bounds = forest.intensity_bounds(source)
+    limits = bounds(source)
     known = known_pixels(target)
     regions = _regions(source.shape, known, rng)
     share = sum(known[region].sum() for region in regions) / known.sum()
@@ -49,10 +49,15 @@ def describe(source: Array, target: Array, aspect: float, rng: np.random.Generat
     to_score = known * (pixels / known.sum())
     parts = []
     for region in regions:
-        rows, goals = forest.features(source, aspect, bounds, region), target[region]
+        rows, goals = forest.features(source, aspect, limits, region), target[region]
         fit, test = (rng.random(chance[region].shape) < chance[region] for chance in (to_fit, to_score))
         parts.append(Described(rows[fit], goals[fit], 1 / to_fit[region][fit], rows[test], goals[test]))
     return Described(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def bounds(source: Array) -> Array:
+    """Brightness that features are taken at: few pixels may hold all that there is to see, (2, C)."""
+    return forest.intensity_bounds(source, 0.1, 99.9)
 
 
 def chances(target: Array, known: Array, n: float) -> Array:

@@ -35,7 +35,7 @@ class GeometryConfig(Config):
 
 
 class AugmentedConfig(GeometryConfig):
-    """What may also happen to the patch alone, where its target is no image."""
+    """What may also happen to the patch alone, where its brightness and noise say nothing of the target."""
 
     intensity: float = setting(0.2, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
     """Change brightness and contrast by up to this share."""
