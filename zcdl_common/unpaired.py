@@ -10,6 +10,9 @@ from zcdl_common.errors import DataError
 from zcdl_common.metrics.domain import Domain, domain_of, evenly
 from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
 
+OF_DOMAIN = ("channels", "offset", "span", "pixel_size", "shapes", "dtype")
+"""What is known of either domain: ``source_channels``, ``target_channels`` and so on in `Facts.extra`."""
+
 
 def domain_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
     """Channels, range and pixel size of either domain.
@@ -31,16 +34,18 @@ def domain_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
                 "of a folder need the same ones; choose some channels, for example channels = 0."
             )
         scale = translating.value_range([image.open() for image in own])  # type: ignore[attr-defined]
-        sizes, shapes = [info.pixel_size for info in infos], [info.shape for info in infos]
-        extra |= {
-            f"{domain}_channels": infos[0].channel_names,
-            f"{domain}_offset": scale.mean,
-            f"{domain}_span": scale.std,
-            f"{domain}_pixel_size": sizes[0] if len(set(sizes)) == 1 else None,
-            f"{domain}_smallest": tuple(map(min, zip(*shapes, strict=True))),
-        }
-    if len(extra["source_smallest"]) != len(extra["target_smallest"]):
-        one, other = (len(extra[f"{domain}_smallest"]) for domain in ("source", "target"))
+        sizes = {info.pixel_size for info in infos}
+        found = (
+            infos[0].channel_names,
+            scale.mean,
+            scale.std,
+            sizes.pop() if len(sizes) == 1 else None,
+            tuple(info.shape for info in infos),
+            infos[0].dtype,
+        )
+        extra |= {f"{domain}_{name}": value for name, value in zip(OF_DOMAIN, found, strict=True)}
+    one, other = (len(extra[f"{domain}_shapes"][0]) for domain in ("source", "target"))
+    if one != other:
         raise DataError(
             f"The source images are {one}D and the images of the other kind {other}D. Planes become planes: "
             "set axes = TYX to learn from each plane of the stacks by itself, or save single planes."

@@ -38,7 +38,8 @@ def facts_for(channels=1, targets=1):
             f"{domain}_offset": (offset,) * n,
             f"{domain}_span": (offset / 2,) * n,
             f"{domain}_pixel_size": (0.5, 0.5) if domain == "source" else (0.2, 0.2),
-            f"{domain}_smallest": (64, 64),
+            f"{domain}_shapes": ((64, 64),),
+            f"{domain}_dtype": "uint16" if domain == "source" else "uint8",
         }
     names, size = extra["source_channels"], extra["source_pixel_size"]
     return Facts(2, names, ((64, 64),), "uint16", size, counts={"train": 4}, extra=extra)

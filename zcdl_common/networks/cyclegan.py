@@ -13,6 +13,7 @@ from zcdl_common.networks.tasks import UNPAIRED
 from zcdl_common.parameter import setting
 from zcdl_common.scales import Fixed
 from zcdl_common.task import Domain, Facts
+from zcdl_common.unpaired import OF_DOMAIN
 
 STEP = 4
 """Sides of images are multiples of this: the generators halve them twice."""
@@ -53,9 +54,10 @@ def plan(config: CycleGanConfig, facts: Facts) -> Plan:
     """
     flat(facts)
     gpu = facts.device == "gpu"
-    sides = tuple(min(pair) for pair in zip(smallest(facts), facts.extra["target_smallest"], strict=True))
+    both = replace(facts, shapes=facts.shapes + tuple(facts.extra["target_shapes"]))
+    sides = smallest(both)
     device = "a GPU" if gpu else "a CPU"
-    patch = plan_patch(config, replace(facts, shapes=(sides,)), (256, 256) if gpu else (96, 96), (STEP,) * 2)
+    patch = plan_patch(config, both, (256, 256) if gpu else (96, 96), (STEP,) * 2)
     size = math.prod(patch)
     batch = config.batch_size or max(1, min(4, (2**17 if gpu else 2**14) // size))
     per_image = max(1, round(math.prod(map(float, sides)) / size))
@@ -82,7 +84,7 @@ def plan(config: CycleGanConfig, facts: Facts) -> Plan:
             "learning_rate": (2e-4, "as in the publication; falls to 0 in the second half"),
         },
     )
-    check_patch(planned.config, facts, (STEP,) * 2)
+    check_patch(planned.config, both, (STEP,) * 2)
     check_judged(planned.config, STEP)
     return planned
 
@@ -105,12 +107,14 @@ def facing(config: CycleGanConfig, facts: Facts) -> Facts:
     swapped = {
         f"{mine}_{key}": facts.extra[f"{other}_{key}"]
         for mine, other in (("source", "target"), ("target", "source"))
-        for key in ("channels", "offset", "span", "pixel_size", "smallest")
+        for key in OF_DOMAIN
     }
     return replace(
         facts,
         channels=tuple(facts.extra["target_channels"]),
         pixel_size=facts.extra["target_pixel_size"],
+        shapes=tuple(facts.extra["target_shapes"]),
+        dtype=facts.extra["target_dtype"],
         domain=domain,
         extra={**facts.extra, **swapped},
     )
