@@ -97,12 +97,19 @@ def scores(truth: Array, prediction: Prediction, facts: Facts, source: Array) ->
 
 
 def _channel_scores(truth: Array, found: Array) -> dict[str, float]:
-    """Scores of one channel (Z)YX1: a constant answer correlates with nothing, and that counts."""
+    """Scores of one channel (Z)YX1; Pearson's r with its sign, since an inverted image is no good one."""
     from zcdl_common.metrics import images
 
-    scored = images.scores(truth, found)
-    constant = np.isnan(scored["pearson_r"]) and not np.isnan(scored["psnr"])
-    return {**scored, "pearson_r": 0.0} if constant else scored
+    return {**images.scores(truth, found), "pearson_r": images.mean_pearson_r(truth, found)}
+
+
+def plane_scores(truth: Array, prediction: Prediction, facts: Facts) -> dict[str, Array]:
+    """Scores of every plane of a volume ZYXC, each (Z,): means over channels; see `restoring.plane_scores`."""
+    each = [
+        restoring.plane_scores(truth[..., c : c + 1], Prediction(prediction.main[..., c : c + 1]), facts)
+        for c in range(truth.shape[-1])
+    ]
+    return {key: np.mean([one[key] for one in each], axis=0) for key in each[0]}
 
 
 def unsteadiness(prediction: Prediction) -> float:

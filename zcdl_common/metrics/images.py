@@ -69,13 +69,14 @@ def pearson_r(truth: Array, prediction: Array) -> float:
 
 
 def mean_pearson_r(truth: Array, prediction: Array) -> float:
-    """Mean over channels of Pearson's correlation of each; constant channels are left out, NaN if all are.
+    """Mean over channels of Pearson's correlation of each.
 
-    Taken together, channels of unequal brightness would correlate by their differences alone.
+    Taken together, channels of unequal brightness would correlate by their differences alone. Channels in
+    which the truth is constant are left out, NaN if all are; a constant prediction counts as 0.
     """
-    each = [pearson_r(truth[..., c], prediction[..., c]) for c in range(truth.shape[-1])]
-    known = [r for r in each if not np.isnan(r)]
-    return float(np.mean(known)) if known else float("nan")
+    known = [c for c in range(truth.shape[-1]) if np.ptp(truth[..., c]) > 0]
+    each = [pearson_r(truth[..., c], prediction[..., c]) for c in known]
+    return float(np.mean(np.nan_to_num(each))) if known else float("nan")
 
 
 def ssim(truth: Array, prediction: Array, *, data_range: float | None = None) -> float:
@@ -138,7 +139,8 @@ def normalise(image: Array, low: float = 0.1, high: float = 99.9) -> Array:
 def fit_to(truth: Array, prediction: Array) -> Array:
     """`prediction` times a factor plus an offset, per channel, nearest to `truth` in squared error.
 
-    The line may have a negative slope; a constant prediction becomes the mean of the truth.
+    The factor is never negative: an inverted image is no prediction, and becomes the mean of the truth as a
+    constant one does.
     """
     same_shape(truth, prediction)
     axes = tuple(range(truth.ndim - 1))
@@ -147,7 +149,7 @@ def fit_to(truth: Array, prediction: Array) -> Array:
     x = x - x_mean
     variance = (x**2).mean(axes)
     slope = (x * (true - mean)).mean(axes) / np.where(variance > 0, variance, np.inf)
-    return np.asarray(x * slope + mean)
+    return np.asarray(x * np.maximum(slope, 0) + mean)
 
 
 def _ssim(truth: Array, prediction: Array, data_range: float) -> Array:

@@ -11,22 +11,18 @@ import torch
 from torch import nn
 
 from zcdl_common.models import _torch
-from zcdl_common.models._torch_model import TorchModel, frozen_parts
+from zcdl_common.models._image_model import ImageModel
+from zcdl_common.models._torch_model import frozen_parts
 from zcdl_common.task import Array, Batch, Facts
 
 Terms = dict[str, torch.Tensor]
 """Parts of a loss by name."""
 
 
-def adam(parameters: Any, learning_rate: float) -> torch.optim.Optimizer:
-    """The optimiser of both publications."""
-    return torch.optim.Adam(parameters, learning_rate, betas=(0.5, 0.999))
-
-
-class GanModel(TorchModel):
+class GanModel(ImageModel):
     """Generators and judges, each kind with an optimiser of its own.
 
-    A network adds ``make``, ``judge`` and what `TorchModel` asks for. In a step the generators learn first,
+    A network adds ``make``, ``judge`` and what `ImageModel` asks for. In a step the generators learn first,
     against the judges as they are; then the judges learn from the very images that the generators made. So a
     batch can go through in parts, whose gradients add up, without making any image twice.
     """
@@ -38,7 +34,7 @@ class GanModel(TorchModel):
         config: Any,
         facts: Facts,
     ):
-        super().__init__(generators["net"], config, facts, lambda p: adam(p, config.learning_rate))
+        super().__init__(generators["net"], config, facts, lambda p: _torch.adam(p, config.learning_rate))
         for name, make in {**generators, **judges}.items():
             if name != "net":
                 self.networks[name] = make().to(self.device, memory_format=self.layout)
@@ -47,7 +43,7 @@ class GanModel(TorchModel):
         for name in self.sides["net"][1:]:  # what is frozen in one generator is in the other
             self.frozen += frozen_parts(self.networks[name], config.freeze)
         for side, names in self.sides.items():
-            self.optimisers[side] = adam(self._weights(names), config.learning_rate)
+            self.optimisers[side] = _torch.adam(self._weights(names), config.learning_rate)
 
     def _weights(self, names: list[str]) -> list[nn.Parameter]:
         return [p for name in names for p in self.networks[name].parameters() if p.requires_grad]
@@ -65,7 +61,8 @@ class GanModel(TorchModel):
         self.begin_step(batch, learning_rate)
         made, total = [], {}
         size = len(batch["source"])
-        for piece in self._pieces(batch):
+        pieces = list(self._pieces(batch))
+        for piece in pieces:
             with _torch.autocast(self.arithmetic, self.device):
                 terms, images = self.make(piece)
             share = len(piece["source"]) / size
@@ -75,7 +72,7 @@ class GanModel(TorchModel):
                 total[name] = total.get(name, 0.0) + term.detach() * share
             made.append({name: image.detach() for name, image in images.items()})
         judged: torch.Tensor | float = 0.0
-        for piece, images in zip(self._pieces(batch), made, strict=True):
+        for piece, images in zip(pieces, made, strict=True):
             share = len(piece["source"]) / size
             with _torch.autocast(self.arithmetic, self.device):
                 loss = self.judge(piece, images) * share

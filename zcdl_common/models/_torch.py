@@ -141,6 +141,16 @@ def make_optimiser(
     return make(parameters, learning_rate, weight_decay=weight_decay)
 
 
+def adam(parameters: Any, learning_rate: float) -> torch.optim.Optimizer:
+    """Adam with a first moment of 0.5, as fnet, pix2pix and CycleGAN were published.
+
+    In one kernel on CUDA: the step then reads on the device whether a scaled gradient is finite, where it
+    would otherwise make the host wait.
+    """
+    fused = pick_device().type == "cuda"
+    return torch.optim.Adam(parameters, learning_rate, betas=(0.5, 0.999), fused=fused)
+
+
 def save_weights(module: nn.Module, path: Path) -> None:
     """Write a state dict that ``torch.load(weights_only=True)`` reads."""
     stream = io.BytesIO()  # torch's own writer hides a full disk behind an error of its own

@@ -57,6 +57,7 @@ class TorchModel:
         known = facts.extra.get("arithmetic")  # a run keeps its own on whatever device it goes on
         self.arithmetic = known or _torch.arithmetic(config.precision, self.device)
         self.scaler = torch.amp.GradScaler() if self.arithmetic == "float16" else None
+        self.changes = config.augmentation()
         self.part = config.batch_size
         """Patches that go through the network at once."""
         self.frozen = frozen_parts(self.net, config.freeze)

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zcdl_common import restoring
 from zcdl_common.augment import augment
 from zcdl_common.errors import RunError
 from zcdl_common.models import _torch
@@ -20,10 +19,10 @@ from zcdl_common.models._gan import GanModel, Terms
 from zcdl_common.models._torch_model import VALIDATE_AT_MOST
 from zcdl_common.models.nets import cyclegan as nets
 from zcdl_common.models.nets import patchgan
-from zcdl_common.network import BACK, DIRECTIONS, Geometry, Map, WeightsFiles
-from zcdl_common.networks.cyclegan import STEP, CycleGanConfig, target_scale
+from zcdl_common.network import BACK, DIRECTIONS, Geometry, Map
+from zcdl_common.networks.cyclegan import STEP, CycleGanConfig
 from zcdl_common.patches import busy, centre, cut
-from zcdl_common.task import Array, Batch, Facts, Prediction, Sample
+from zcdl_common.task import Array, Batch, Facts, Sample
 from zcdl_common.tiles import predict_whole
 
 JUDGE_LEVELS = 3
@@ -73,7 +72,6 @@ class CycleGanModel(GanModel):
             config,
             facts,
         )
-        self.changes = config.augmentation()
         self.pools = {name: Pool(config.pool_size) for name in self.sides["judge"]}
         self.backwards = facts.domain == "target"
 
@@ -145,26 +143,19 @@ class CycleGanModel(GanModel):
     @torch.inference_mode()
     def _forward_back(self, tiles: Array) -> tuple[Array, ...]:
         back = self.networks[BACK].eval()
-        with _torch.autocast(self.arithmetic, self.device):
-            return (_torch.to_numpy(back(_torch.to_device(tiles, self.device))),)
+        return (_torch.to_numpy(back(_torch.to_device(tiles, self.device))),)
 
     # -- prediction -------------------------------------------------------------------------------
 
     def across(self, windows: Iterable[Array]) -> Callable[[Array], tuple[Array, ...]]:
         """`forward` for the tiles of one image, normalised alike; `windows` (1, YXC) stand for the image."""
-        with _torch.autocast(self.arithmetic, self.device):
-            shared = with_shared_norm(self.net, (_torch.to_device(one, self.device) for one in windows))
+        shared = with_shared_norm(self.net, (_torch.to_device(one, self.device) for one in windows))
 
         @torch.inference_mode()
         def forward(tiles: Array) -> tuple[Array, ...]:
-            with _torch.autocast(self.arithmetic, self.device):
-                return (_torch.to_numpy(shared(_torch.to_device(tiles, self.device))),)
+            return (_torch.to_numpy(shared(_torch.to_device(tiles, self.device))),)
 
         return forward
-
-    def decode(self, maps: tuple[Array, ...], settings: Mapping[str, Any]) -> Prediction:
-        """Map (YXK) -> image float32 (YXK) in the units of the other domain."""
-        return restoring.decode(maps[0], self.facts)
 
     # -- weights ----------------------------------------------------------------------------------
 
@@ -202,15 +193,6 @@ class CycleGanModel(GanModel):
         """Files are named as in training: backwards, the two directions change places."""
         swapped = {"net": BACK, BACK: "net", "judge": "judge_back", "judge_back": "judge"}
         return super().file(folder, which, swapped[name] if self.backwards else name)
-
-    def weights(self, folder: Path, test_input: Array) -> WeightsFiles:
-        """State dict, TorchScript and ONNX whose output has the units of the other domain."""
-        units = target_scale(self.facts).limits()
-        kwargs = {**self.kwargs, "gain": units.span.tolist(), "offset": units.offset.tolist()}
-        exported = nets.ResNetGenerator(**kwargs)
-        exported.load_state_dict(self.net.state_dict())
-        names = ("raw", self.maps[0].name)
-        return _torch.convert(exported, test_input, folder, names, Path(nets.__file__), kwargs)
 
 
 class Pool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,17 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zcdl_common import restoring
-from zcdl_common.augment import augment
-from zcdl_common.metrics.images import mean_pearson_r
-from zcdl_common.models import _torch
 from zcdl_common.models._gan import GanModel, Terms
 from zcdl_common.models.nets import patchgan
 from zcdl_common.models.nets import pix2pix as nets
-from zcdl_common.network import Geometry, Map, WeightsFiles
+from zcdl_common.network import Geometry, Map
 from zcdl_common.networks.pix2pix import Pix2PixConfig
-from zcdl_common.patches import busy, cut
-from zcdl_common.task import Array, Facts, Prediction, Sample
+from zcdl_common.task import Array, Facts
 
 JUDGE_LEVELS = 3
 """Patches of 70 pixels are judged, as in the publication."""
@@ -58,14 +51,6 @@ class Pix2PixModel(GanModel):
             config,
             facts,
         )
-        self.changes = config.augmentation()
-
-    def patch(self, sample: Sample, rng: np.random.Generator) -> tuple[Array, Array]:
-        """One patch of one pair, augmented where that is asked for."""
-        target = sample.target.read()
-        wanted = busy(target, self.config.busy_patches, rng)
-        source, target = cut(sample.source.read(), target, self.config.patch_size, rng, wanted)
-        return augment(source, target, rng, self.changes) if self.config.augment else (source, target)
 
     def make(self, piece: dict[str, torch.Tensor]) -> tuple[Terms, dict[str, torch.Tensor]]:
         """Look real to the judge, and be near to the true image."""
@@ -85,23 +70,6 @@ class Pix2PixModel(GanModel):
             losses.append(F.binary_cross_entropy_with_logits(said, torch.full_like(said, truth)))
         return sum(losses) / 2
 
-    def validate(self, samples: Sequence[Sample]) -> dict[str, float]:
-        """Mean absolute difference and Pearson's r over the middle of each validation image."""
-        pairs = [self.whole(sample) for sample in samples]
-        return {
-            "val_loss": float(np.mean([np.abs(found - true).mean() for found, true in pairs])),
-            "val_pearson_r": float(np.mean([mean_pearson_r(true, found) for found, true in pairs])),
-        }
-
-    def decode(self, maps: tuple[Array, ...], settings: Mapping[str, Any]) -> Prediction:
-        """Map (YXK) -> image float32 (YXK) in the units of the targets."""
-        return restoring.decode(maps[0], self.facts)
-
-    def weights(self, folder: Path, test_input: Array) -> WeightsFiles:
-        """State dict, TorchScript and ONNX whose output has the units of the targets."""
-        units = restoring.output_scale(self.facts).limits()
-        kwargs = {**self.kwargs, "gain": units.span.tolist(), "offset": units.offset.tolist()}
-        exported = nets.UNetGenerator(**kwargs)
-        exported.load_state_dict(self.net.state_dict())
-        names = ("raw", self.maps[0].name)
-        return _torch.convert(exported, test_input, folder, names, Path(nets.__file__), kwargs)
+    def distance(self, found: Array, true: Array) -> float:
+        """Mean absolute difference."""
+        return float(np.abs(found - true).mean())

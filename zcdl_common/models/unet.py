@@ -50,7 +50,6 @@ class UNetModel(TorchModel):
             ),
         )
         self.class_weights = torch.tensor(config.class_weights, device=self.device)
-        self.changes = config.augmentation()
 
     # -- training ---------------------------------------------------------------------------------
 

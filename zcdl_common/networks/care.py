@@ -8,7 +8,15 @@ from typing import ClassVar, Literal
 from zcdl_common.errors import ConfigError
 from zcdl_common.network import Network, Plan
 from zcdl_common.networks.augmented import GeometryConfig
-from zcdl_common.networks.plans import check_patch, fill, patch_reason, plan_patch, size_text, smallest
+from zcdl_common.networks.plans import (
+    check_patch,
+    fill,
+    patch_reason,
+    patches_an_image,
+    plan_patch,
+    size_text,
+    smallest,
+)
 from zcdl_common.networks.tasks import RESTORE
 from zcdl_common.parameter import setting
 from zcdl_common.restoring import output_scale
@@ -65,9 +73,6 @@ def plan(config: CareConfig, facts: Facts) -> Plan:
     patch = plan_patch(config, facts, wanted, multiple)
     size = math.prod(patch)
     batch = config.batch_size or max(2, min(16, (2**18 if gpu else 2**16) // size))
-    n_train = max(1, facts.counts.get("train", 1))
-    per_image = max(1, round(math.prod(map(float, sides)) / size))
-    patches = config.patches_per_image or min(256, max(per_image, math.ceil(16 * batch / n_train)))
     device = "a GPU" if gpu else "a CPU"
     planned = fill(
         config,
@@ -85,10 +90,7 @@ def plan(config: CareConfig, facts: Facts) -> Plan:
                 patch_reason(facts, "structures and their surroundings, in images of " + size_text(sides)),
             ),
             "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
-            "patches_per_image": (
-                patches,
-                "covers an image about once an epoch" if patches == per_image else "16 steps an epoch",
-            ),
+            "patches_per_image": patches_an_image(facts, patch, batch),
             "epochs": (100, "enough for most data; a time limit or early stopping may end sooner"),
             "learning_rate": (1e-3, "falls as training goes on; the publication's software begins with 4e-4"),
         },

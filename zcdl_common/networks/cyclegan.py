@@ -8,7 +8,16 @@ from typing import ClassVar, Literal
 
 from zcdl_common.network import DIRECTIONS, Best, Network, Plan
 from zcdl_common.networks.adversarial import AdversarialConfig, check_judged
-from zcdl_common.networks.plans import check_patch, fill, flat, patch_reason, plan_patch, size_text, smallest
+from zcdl_common.networks.plans import (
+    check_patch,
+    fill,
+    flat,
+    patch_reason,
+    patches_an_image,
+    plan_patch,
+    size_text,
+    smallest,
+)
 from zcdl_common.networks.tasks import UNPAIRED
 from zcdl_common.parameter import setting
 from zcdl_common.scales import Fixed
@@ -60,9 +69,6 @@ def plan(config: CycleGanConfig, facts: Facts) -> Plan:
     patch = plan_patch(config, both, (256, 256) if gpu else (96, 96), (STEP,) * 2)
     size = math.prod(patch)
     batch = config.batch_size or max(1, min(4, (2**17 if gpu else 2**14) // size))
-    per_image = max(1, round(math.prod(map(float, sides)) / size))
-    n_train = max(1, facts.counts.get("train", 1))
-    patches = config.patches_per_image or min(256, max(per_image, math.ceil(16 * batch / n_train)))
     planned = fill(
         config,
         {
@@ -76,10 +82,7 @@ def plan(config: CycleGanConfig, facts: Facts) -> Plan:
                 patch_reason(facts, "structures and their surroundings, in images of " + size_text(sides)),
             ),
             "batch_size": (batch, "small batches, as in the publication"),
-            "patches_per_image": (
-                patches,
-                "covers an image about once an epoch" if patches == per_image else "16 steps an epoch",
-            ),
+            "patches_per_image": patches_an_image(both, patch, batch, steps=100 if gpu else 16),
             "epochs": (200, "as in the publication; a time limit may end sooner"),
             "learning_rate": (2e-4, "as in the publication; falls to 0 in the second half"),
         },

@@ -12,6 +12,7 @@ from zcdl_common.networks.plans import (
     fill,
     multiples,
     patch_reason,
+    patches_an_image,
     plan_patch,
     poolings,
     size_text,
@@ -62,9 +63,6 @@ def plan(config: FnetConfig, facts: Facts) -> Plan:
     patch = plan_patch(config, facts, wanted, multiple)
     size = math.prod(patch)
     batch = config.batch_size or max(2, min(24, (2**20 if gpu else 2**17) // size))
-    per_image = max(1, round(math.prod(map(float, sides)) / size))
-    n_train = max(1, facts.counts.get("train", 1))
-    patches = config.patches_per_image or min(256, max(per_image, math.ceil(16 * batch / n_train)))
     planned = fill(
         config,
         {
@@ -78,10 +76,7 @@ def plan(config: FnetConfig, facts: Facts) -> Plan:
                 patch_reason(facts, "cells and their surroundings, in images of " + size_text(sides)),
             ),
             "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
-            "patches_per_image": (
-                patches,
-                "covers an image about once an epoch" if patches == per_image else "16 steps an epoch",
-            ),
+            "patches_per_image": patches_an_image(facts, patch, batch),
             "epochs": (100, "enough for most data; a time limit or early stopping may end sooner"),
             "learning_rate": (1e-3, "as in the publication; it falls as training goes on"),
         },

@@ -5,9 +5,19 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+from zcdl_common.errors import ConfigError
 from zcdl_common.network import Best, Network, Plan
 from zcdl_common.networks.adversarial import AdversarialConfig, check_judged
-from zcdl_common.networks.plans import check_patch, fill, flat, patch_reason, plan_patch, size_text, smallest
+from zcdl_common.networks.plans import (
+    check_patch,
+    fill,
+    flat,
+    patch_reason,
+    patches_an_image,
+    plan_patch,
+    size_text,
+    smallest,
+)
 from zcdl_common.networks.tasks import TRANSLATE
 from zcdl_common.parameter import setting
 from zcdl_common.restoring import output_scale
@@ -43,19 +53,20 @@ def plan(config: Pix2PixConfig, facts: Facts) -> Plan:
     flat(facts)
     gpu, sides = facts.device == "gpu", smallest(facts)
     device = "a GPU" if gpu else "a CPU"
-    limit = min(min(s, facts.extra.get("gap", s)) for s in sides)
-    depth = config.depth or max(2, min(8 if gpu else 6, int(math.log2(max(limit, 16)))))
+    wanted = 256 if gpu else 128
+    limit = min(wanted, *(min(s, facts.extra.get("gap", s)) for s in sides), *(config.patch_size or ()))
+    depth = config.depth or max(2, min(8, int(math.log2(max(limit, 16))) - 1))
     multiple = (2**depth,) * 2
-    patch = plan_patch(config, facts, (256, 256) if gpu else (128, 128), multiple)
+    patch = plan_patch(config, facts, (wanted, wanted), multiple)
     size = math.prod(patch)
-    batch = config.batch_size or max(1, min(16, (2**18 if gpu else 2**16) // size))
-    per_image = max(1, round(math.prod(map(float, sides)) / size))
-    n_train = max(1, facts.counts.get("train", 1))
-    patches = config.patches_per_image or min(256, max(per_image, math.ceil(16 * batch / n_train)))
+    batch = config.batch_size or max(2, min(16, (2**18 if gpu else 2**16) // size))
     planned = fill(
         config,
         {
-            "depth": (depth, f"an image of {size_text(sides)} pixels and {device}; 8 in the publication"),
+            "depth": (
+                depth,
+                f"halves patches of {limit} pixels to 2, or a little more; 8 in the publication",
+            ),
             "filters": (
                 64 if gpu else 32,
                 f"what {device} trains in reasonable time; 64 in the publication",
@@ -65,17 +76,30 @@ def plan(config: Pix2PixConfig, facts: Facts) -> Plan:
                 patch_reason(facts, "structures and their surroundings, in images of " + size_text(sides)),
             ),
             "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
-            "patches_per_image": (
-                patches,
-                "covers an image about once an epoch" if patches == per_image else "16 steps an epoch",
-            ),
+            "patches_per_image": patches_an_image(facts, patch, batch, steps=100 if gpu else 16),
             "epochs": (200, "as in the publication; a time limit may end sooner"),
             "learning_rate": (2e-4, "as in the publication; falls to 0 in the second half"),
         },
     )
     check_patch(planned.config, facts, multiple)
+    _check_depth(planned.config)
     check_judged(planned.config, 2**depth)
     return planned
+
+
+def _check_depth(config: Pix2PixConfig) -> None:
+    """Refuse a network whose deepest filters would be learned in their middle alone.
+
+    Where a patch ends in a single pixel, most of each filter there lies beside it and stays as it was drawn at
+    random; larger images would then be seen through it.
+    """
+    patch, depth = config.patch_size or (), config.depth or 0
+    if min(patch) < 2 ** (depth + 1):
+        raise ConfigError(
+            f"depth = {depth} halves a patch of {size_text(patch)} to a single pixel, of which the deepest "
+            f"filters cannot be learned. Set depth = {int(math.log2(min(patch))) - 1}, or patch_size = "
+            f"{2 ** (depth + 1)}, {2 ** (depth + 1)}."
+        )
 
 
 PIX2PIX = Network(
@@ -94,6 +118,8 @@ PIX2PIX = Network(
     target_scale=output_scale,
     output_scale=output_scale,
     best=Best("val_pearson_r", "max"),
+    whole="An output pixel sees hundreds of pixels around it, so that tiles need a wide overlap. Give it whole "
+    "images.",
     summary="turns one kind of image into another after learning from pairs of the same field, in 2D",
     limits="It paints what looks real. What the source does not show is invented from the training images, "
     "and looks as crisp as the rest.",

@@ -96,6 +96,22 @@ def plan_patch(
     return given or patch_within(wanted, limit, multiple)
 
 
+def patches_an_image(
+    facts: Facts, patch: tuple[int, ...], batch: int, *, steps: int = 16, most: int = 256
+) -> tuple[int, str]:
+    """How many patches are cut from an image in an epoch, and why.
+
+    As many as cover the smallest image, and more, up to `most`, where an epoch would have fewer than `steps`
+    steps: very small sets still need enough of them for validation to mean something.
+    """
+    images = max(1, facts.counts.get("train", 1))
+    covering = max(1, round(math.prod(map(float, smallest(facts))) / math.prod(patch)))
+    patches = min(most, max(covering, math.ceil(steps * batch / images)))
+    if patches == covering:
+        return patches, "covers an image about once an epoch"
+    return patches, f"{math.ceil(patches * images / batch)} steps an epoch"
+
+
 def patch_reason(facts: Facts, otherwise: str) -> str:
     """Why a patch is as large as it is: `otherwise`, unless one image is all that there is."""
     if "gap" in facts.extra:

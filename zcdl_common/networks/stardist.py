@@ -9,7 +9,15 @@ from zcdl_common import model_folders
 from zcdl_common.errors import ConfigError
 from zcdl_common.network import Network, Plan
 from zcdl_common.networks.augmented import AugmentedConfig
-from zcdl_common.networks.plans import check_patch, fill, patch_reason, plan_patch, size_text, smallest
+from zcdl_common.networks.plans import (
+    check_patch,
+    fill,
+    patch_reason,
+    patches_an_image,
+    plan_patch,
+    size_text,
+    smallest,
+)
 from zcdl_common.networks.tasks import INSTANCES
 from zcdl_common.parameter import FloatTuple, IntTuple, setting
 from zcdl_common.scales import Percentile
@@ -154,11 +162,6 @@ def plan(config: StarDistConfig, facts: Facts) -> Plan:
     patch = plan_patch(config, facts, wanted, least)
     size = math.prod(patch)
     batch = config.batch_size or max(2, min(8 if gpu else 4, (2**19 if gpu else 2**16) // size))
-    n_train = max(1, facts.counts.get("train", 1))
-    per_image = max(1, round(math.prod(map(float, sides)) / size))
-    patches = config.patches_per_image or min(
-        512, max(per_image, math.ceil((100 if gpu else 32) * batch / n_train))
-    )
     rays = 32 if facts.ndim == 2 else 96 if gpu else 48
     filters = 32 if gpu or facts.ndim == 2 else 16
     if facts.ndim == 3:
@@ -176,12 +179,7 @@ def plan(config: StarDistConfig, facts: Facts) -> Plan:
             "filters": (filters, f"a size that {device} trains in reasonable time"),
             "patch_size": (patch, patch_reason(facts, f"{span}, with its neighbours")),
             "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
-            "patches_per_image": (
-                patches,
-                "covers an image about once an epoch"
-                if patches == per_image
-                else f"{math.ceil(patches * n_train / batch)} steps an epoch",
-            ),
+            "patches_per_image": patches_an_image(facts, patch, batch, steps=100 if gpu else 32, most=512),
             "epochs": (100, "enough for most data; a time limit or early stopping may end sooner"),
             "learning_rate": (1e-3, "fast, and still steady; it falls as training goes on"),
         },

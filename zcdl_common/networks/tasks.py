@@ -82,6 +82,7 @@ TRANSLATE = replace(
     scores="zcdl_common.translating:scores",
     baseline="zcdl_common.translating:baseline",
     error_maps="zcdl_common.translating:error_maps",
+    plane_scores="zcdl_common.translating:plane_scores",
     turned=True,
     zoo_name="image-reconstruction",
     source_label="source images",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from zcdl_common.networks.augmented import GeometryConfig
+from zcdl_common.networks.augmented import AugmentedConfig
 from zcdl_common.networks.mixed import MixedConfig
 from zcdl_common.parameter import setting
 
 
-class TranslationConfig(GeometryConfig, MixedConfig):
+class TranslationConfig(AugmentedConfig, MixedConfig):
     """What pix2pix, CycleGAN and fnet share."""
 
     busy_patches: float = setting(
@@ -18,6 +18,11 @@ class TranslationConfig(GeometryConfig, MixedConfig):
 
     scale: float = setting(0.0, section="augmentation", label="size change", ge=0.0, le=0.5)
     """Enlarge or shrink by up to this share. Interpolation smooths fine texture: leave 0 where it matters."""
+
+    intensity: float = setting(0.0, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
+    """Change brightness and contrast of the source by up to this share."""
+    noise: float = setting(0.0, section="augmentation", label="noise", ge=0.0, le=1.0)
+    """Add noise to the source with a standard deviation of up to this share of the contrast."""
 
     disagreement: bool = setting(False, section="use", label="also save where it is unsure", use=True)
     """Also writes how much the prediction changes as the image is turned and mirrored; 8 times as slow."""

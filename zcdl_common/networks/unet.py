@@ -15,6 +15,7 @@ from zcdl_common.networks.plans import (
     fill,
     multiples,
     patch_reason,
+    patches_an_image,
     plan_patch,
     poolings,
     size_text,
@@ -108,10 +109,6 @@ def plan(config: UNetConfig, facts: Facts) -> Plan:
     patch = plan_patch(config, facts, wanted, multiples(pools))
     size = math.prod(patch)
     batch = config.batch_size or max(2, min(16, (2**18 if gpu else 2**16) * math.prod(shrink) // size))
-    per_image = max(1, round(math.prod(map(float, sides)) / size))
-    n_train = max(1, facts.counts.get("train", 1))
-    # very small sets still get enough steps an epoch for validation to mean something
-    patches = config.patches_per_image or min(256, max(per_image, math.ceil(16 * batch / n_train)))
     rare = min(facts.extra.get("class_shares", {}).values(), default=0.5)
     device = "a GPU" if gpu else "a CPU"
     planned = fill(
@@ -121,10 +118,7 @@ def plan(config: UNetConfig, facts: Facts) -> Plan:
             "filters": (32 if gpu else 16, f"a size that {device} trains in reasonable time"),
             "patch_size": (patch, _patch_reason(patch, facts)),
             "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
-            "patches_per_image": (
-                patches,
-                "covers an image about once an epoch" if patches == per_image else "16 steps an epoch",
-            ),
+            "patches_per_image": patches_an_image(facts, patch, batch),
             "epochs": (100, "enough for most data; a time limit or early stopping may end sooner"),
             "learning_rate": (1e-3, "suits this network with batch normalisation"),
             "class_weights": (
