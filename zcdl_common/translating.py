@@ -104,7 +104,7 @@ def _channel_scores(truth: Array, found: Array) -> dict[str, float]:
 
 
 def plane_scores(truth: Array, prediction: Prediction, facts: Facts) -> dict[str, Array]:
-    """Scores of every plane of a volume ZYXC, each (Z,): means over channels; see `restoring.plane_scores`."""
+    """Scores of every plane of a volume ZYXC, each (Z,), means over channels; as `restoring.plane_scores`."""
     each = [
         restoring.plane_scores(truth[..., c : c + 1], Prediction(prediction.main[..., c : c + 1]), facts)
         for c in range(truth.shape[-1])

@@ -82,18 +82,17 @@ def plan(config: Pix2PixConfig, facts: Facts) -> Plan:
         },
     )
     check_patch(planned.config, facts, multiple)
-    _check_depth(planned.config)
+    _check_depth(patch, depth)
     check_judged(planned.config, 2**depth)
     return planned
 
 
-def _check_depth(config: Pix2PixConfig) -> None:
+def _check_depth(patch: tuple[int, ...], depth: int) -> None:
     """Refuse a network whose deepest filters would be learned in their middle alone.
 
-    Where a patch ends in a single pixel, most of each filter there lies beside it and stays as it was drawn at
-    random; larger images would then be seen through it.
+    Where a patch ends in a single pixel, most of each filter there lies beside it and stays as it was drawn
+    at random; larger images would then be seen through it.
     """
-    patch, depth = config.patch_size or (), config.depth or 0
     if min(patch) < 2 ** (depth + 1):
         raise ConfigError(
             f"depth = {depth} halves a patch of {size_text(patch)} to a single pixel, of which the deepest "
@@ -118,8 +117,8 @@ PIX2PIX = Network(
     target_scale=output_scale,
     output_scale=output_scale,
     best=Best("val_pearson_r", "max"),
-    whole="An output pixel sees hundreds of pixels around it, so that tiles need a wide overlap. Give it whole "
-    "images.",
+    whole="An output pixel sees hundreds of pixels around it, so that tiles need a wide overlap. Give it "
+    "whole images.",
     summary="turns one kind of image into another after learning from pairs of the same field, in 2D",
     limits="It paints what looks real. What the source does not show is invented from the training images, "
     "and looks as crisp as the rest.",

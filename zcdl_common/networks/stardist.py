@@ -16,7 +16,6 @@ from zcdl_common.networks.plans import (
     patches_an_image,
     plan_patch,
     size_text,
-    smallest,
 )
 from zcdl_common.networks.tasks import INSTANCES
 from zcdl_common.parameter import FloatTuple, IntTuple, setting
@@ -145,7 +144,7 @@ def plan(config: StarDistConfig, facts: Facts) -> Plan:
     """
     config, learned = like_start(config, facts)
     _check(config, facts.ndim)
-    gpu, sides = facts.device == "gpu", smallest(facts)
+    gpu = facts.device == "gpu"
     device = "a GPU" if gpu else "a CPU"
     extents = tuple(float(max(1.0, e)) for e in facts.extra["extents"])
     span = f"a typical object spans {size_text(tuple(round(e) for e in extents))} pixels"
