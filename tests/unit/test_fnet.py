@@ -164,7 +164,10 @@ def equal(one, other):
     )
 
 
-AUGMENTED = {"flips": False, "rotations": "any angle", "scale": 0.4, "shear": 10.0, "elastic": 5.0}
+AUGMENTED = {
+    "flips": False, "rotations": "any angle", "scale": 0.4, "shear": 10.0, "elastic": 5.0,
+    "intensity": 0.5, "noise": 0.3, "blur": 3.0,
+}  # fmt: skip
 OFF = {"flips": False, "rotations": "none", "scale": 0.0, "shear": 0.0, "elastic": 0.0}
 CUT = {"busy_patches": 1.0, "batch_size": 3, "patch_size": (24, 16)}
 LEARNED = {"depth": 2, "filters": 8, "learning_rate": 0.05, "freeze": "encoder", "seed": 4}
