@@ -75,7 +75,7 @@ nb.look()
 nb.settings()
 
 # %% [markdown]
-# **Augmentation** shows the network mirrored and turned copies of your pairs. Switch `flips` and `rotations` off where up and down mean something, as in DIC images, which look lit from one side.
+# {{include: _shared/turned.md}}
 
 # %% Preview
 nb.preview()
@@ -91,9 +91,9 @@ nb.starting_weights()
 # %% [markdown]
 # ## 5 Train
 #
-# {{include: _shared/train.md}}
+# Watch the pictures rather than the numbers. The losses of such networks rise and fall against each other and do not say how good the images are. The **validation loss** is what is lost on the way there and back; it falls even while the images look wrong. No epoch is picked by it: the weights of the last one are used. {{include: _shared/kept.md}}
 #
-# The losses of such networks rise and fall against each other and do not say how good the images are. The validation loss is what is lost on the way there and back; it falls even while the images look wrong. The weights of the last epoch are used. Others are kept along the way, and section 6 shows what each of them is worth.
+# {{include: _shared/stop.md}}
 
 # %% Train
 nb.train()
@@ -103,7 +103,7 @@ nb.train()
 #
 # {{include: _shared/judge.md}}
 #
-# There is no truth to compare with, so the question is whether the results look like images of the other kind. **Distance from real images** decides: how unlike them an image looks in texture and brightness; about 1 is what other real images of that kind have, the test images of the network should come near it and below the classical method, which transfers colours and brightness alone. **Distance of the sets** sees what single images do not: results that are all the same. **Cycle error** is what is lost on the way there and back, in parts of the contrast.
+# There is no truth to compare with, so the question is whether the results look like images of the other kind. **Distance from real images** decides: how unlike them an image looks in texture and brightness. Other real images of that kind have about 1. What the network makes of the test images should come near that, and stay below the classical method, which transfers colours and brightness alone. **Distance of the sets** sees what single images do not: results that are all the same. **Cycle error** is what is lost on the way there and back, in parts of the contrast.
 #
 # None of these numbers sees whether the result shows what is in the sample. Where test images have partners of the same name, Pearson's r, PSNR, SSIM and NRMSE do. Elsewhere your eyes must: compare source and translation structure by structure, and look at `quality_control/maps`: what came back (`*_back.tif`), and where the translation changes as the image is turned (`*_disagreement.tif`).
 
@@ -113,9 +113,9 @@ nb.judge()
 # %% [markdown]
 # ## 7 Use on new images
 #
-# {{include: _shared/use.md}} Translated images have the brightness units of the other kind, with 32 bits. Both directions were learned: set `direction` to `target to source` for the way back.
+# {{include: _shared/new_images.md}} Translated images have the brightness units of the other kind, with 32 bits. Both directions were learned: set `direction` to `target to source` for the way back.
 #
-# Every image is normalised as a whole. Large ones are cut into tiles that share one normalisation, so no seams show; brightness and contrast may differ a little from an image translated in one piece.
+# Every image is normalised as a whole. Large ones are cut into tiles that share one normalisation, so no seams show. The result is not quite that of one piece: where parts of an image differ much from each other, by up to about 15 % of the contrast.
 
 # %% Choose model and images
 nb.use()

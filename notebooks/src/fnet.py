@@ -3,7 +3,7 @@
 #
 # {{badge}}
 #
-# **What it does.** fnet learns from images of the same field, taken once in transmitted light (bright field, phase contrast, DIC) and once in fluorescence. Afterwards it predicts the fluorescence from transmitted light alone: nuclei, membranes or several stains at once, without dye, bleaching or light damage. It works on single images (2D), on stacks (3D), and from a stack to a single plane, with any number of channels and any bit depth.
+# **What it does.** fnet learns from images of the same field, taken once in transmitted light (bright field, phase contrast, DIC) and once in fluorescence. Afterwards it predicts the fluorescence from transmitted light alone: nuclei, membranes or several stains at once, without dye, bleaching or light damage. It works on single images (2D) and on stacks (3D), with any number of channels and any bit depth, and from a stack of one channel to a single plane.
 #
 # **What it cannot do.** It sees only what leaves a trace in transmitted light. How *much* of a protein a cell carries leaves none: the brightness it paints is the usual one of your training images. Never measure an expression level, or look for a rare phenotype, in a predicted image.
 #
@@ -39,7 +39,7 @@ nb = Notebook("fnet")
 #   membrane/  field_01.tif   field_02.tif   ...   (a second stain, if there is one)
 # ```
 #
-# **Several stains** are learned at once: write their folders one after the other, `nuclei;membrane`, and each becomes a channel of the prediction. **A stack for one plane:** where a focus stack in transmitted light belongs to a single fluorescence plane (or a projection), set `axes` to `CYX`: the planes become channels, always as many as in training.
+# **Several stains** are learned at once: write their folders one after the other, `nuclei;membrane`, and each becomes a channel of the prediction. **A stack for one plane:** where a focus stack in transmitted light belongs to a single fluorescence plane (or a projection), set `axes` to `CYX`: the planes become channels. Section 7 then needs stacks with the same number of planes, in the same order and at the same spacing.
 #
 # The two images of a pair have the same size; bit depth may differ. Transmitted light and fluorescence often take different ways through the microscope: the check below measures how far they are shifted.
 #
@@ -58,7 +58,7 @@ params = {
 nb.images(params)
 
 # %% [markdown]
-# The check reads every file and names those that would spoil the training: missing partners, different sizes, pairs that are shifted or show different fields. Read what it says: an hour spent here saves a day later. Your files are never changed; where a finding can be mended, `nb.repair()` in a new cell writes mended copies.
+# {{include: _shared/check_pairs.md}}
 
 # %% Check the images
 nb.check()
@@ -78,7 +78,7 @@ nb.look()
 nb.settings()
 
 # %% [markdown]
-# **Augmentation** shows the network mirrored and turned copies of your pairs. DIC images have a direction (they look lit from one side): switch `flips` and `rotations` off for them.
+# {{include: _shared/turned.md}}
 
 # %% Preview
 nb.preview()
@@ -104,9 +104,9 @@ nb.train()
 #
 # {{include: _shared/judge.md}}
 #
-# **Pearson's r**, the correlation of the pixels of prediction and truth, decides, as in the publication: 1 is perfect, 0 nothing. The fluorescence image has noise, which nobody can predict; where it can be told from the image itself, the sentence below says how much r that leaves. Brightness and contrast are fitted before **PSNR** (dB; 3 more is half the squared error), **SSIM** (local structure, 1 is equal) and **NRMSE** are taken, for the network, for a regression of each pixel on filters of several scales, and for the untouched image alike.
+# {{include: _shared/pearson.md}}
 #
-# **Where is it unsure?** Nature does not know which way round you laid the slide. The network is asked about each test image turned and mirrored in eight ways; where its answers differ, the image does not support them (`quality_control/maps/*_disagreement.tif`). Agreement proves nothing: it can be wrong eight times in the same way.
+# {{include: _shared/unsure.md}}
 
 # %% Quality control
 nb.judge()

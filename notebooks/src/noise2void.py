@@ -95,7 +95,7 @@ nb.starting_weights()
 #
 # Watch the pictures rather than the numbers. Both losses compare the prediction with *noisy* pixels, so they level off at the strength of the noise and never come near zero, however good the result; the last gains look like nothing in the curve. The **validation loss** hides the same pixels in every epoch, so it may be compared between epochs: when it has been level for long, training is done. No epoch is picked by it: the last one is kept. If it rises while the training loss falls, the network learns the noise of its few images by heart: stop, and use more images.
 #
-# Stop the cell whenever you like, or lose the connection: what was learned is kept, and the same cell goes on from the last whole epoch.
+# {{include: _shared/stop.md}}
 
 # %% Train
 nb.train()

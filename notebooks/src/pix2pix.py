@@ -55,7 +55,7 @@ params = {
 nb.images(params)
 
 # %% [markdown]
-# The check reads every file and names those that would spoil the training: missing partners, different sizes, pairs that are shifted or show different fields. Read what it says: an hour spent here saves a day later. Your files are never changed; where a finding can be mended, `nb.repair()` in a new cell writes mended copies.
+# {{include: _shared/check_pairs.md}}
 
 # %% Check the images
 nb.check()
@@ -75,7 +75,7 @@ nb.look()
 nb.settings()
 
 # %% [markdown]
-# **Augmentation** shows the network mirrored and turned copies of your pairs. Switch `flips` and `rotations` off where up and down mean something, as in DIC images, which look lit from one side.
+# {{include: _shared/turned.md}}
 
 # %% Preview
 nb.preview()
@@ -91,9 +91,9 @@ nb.starting_weights()
 # %% [markdown]
 # ## 5 Train
 #
-# {{include: _shared/train.md}}
+# The losses of such a pair of networks rise and fall against each other and do not say how good the images are. So the validation images, which are not learned from, are translated after every epoch: their **Pearson's r** is what to watch. While it rises, training helps; the weights with the highest one are used. {{include: _shared/kept.md}}
 #
-# The losses of such a pair of networks rise and fall against each other and do not say how good the images are. So the validation images are translated after every epoch, and the weights with the highest Pearson's r there are the ones that are used. Others are kept along the way, and section 6 shows what each of them is worth.
+# {{include: _shared/stop.md}}
 
 # %% Train
 nb.train()
@@ -103,9 +103,9 @@ nb.train()
 #
 # {{include: _shared/judge.md}}
 #
-# **Pearson's r**, the correlation of the pixels of translated and true image, decides: 1 is perfect, 0 nothing. The true image has noise, which nobody can predict; where it can be told from the image itself, the sentence below says how much r that leaves. Brightness and contrast are fitted before **PSNR** (dB; 3 more is half the squared error), **SSIM** (local structure, 1 is equal) and **NRMSE** are taken, for the network, for a regression of each pixel on filters of several scales, and for the untouched image alike.
+# {{include: _shared/pearson.md}}
 #
-# **Where is it unsure?** Nature does not know which way round you laid the slide. The network is asked about each test image turned and mirrored in eight ways; where its answers differ, the image does not support them (`quality_control/maps/*_disagreement.tif`). Agreement proves nothing: it can be wrong eight times in the same way.
+# {{include: _shared/unsure.md}}
 
 # %% Quality control
 nb.judge()

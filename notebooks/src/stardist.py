@@ -55,7 +55,7 @@ params = {
 nb.images(params)
 
 # %% [markdown]
-# The check reads every file and names those that would spoil the training: missing partners, black-and-white masks in which touching objects have become one, objects in several pieces, fields with objects that nobody outlined. Read what it says: an hour spent here saves a day later. Your files are never changed; where a finding can be mended, `nb.repair()` in a new cell writes mended copies.
+# The check reads every file and names those that would spoil the training: missing partners, black-and-white masks in which touching objects have become one, objects in several pieces, fields with objects that nobody outlined. {{include: _shared/check.md}}
 
 # %% Check the images
 nb.check()

@@ -57,7 +57,7 @@ params = {
 nb.images(params)
 
 # %% [markdown]
-# The check reads every file and names those that would spoil the training. Read what it says: an hour spent here saves a day later. Your files are never changed; where a finding can be mended, `nb.repair()` in a new cell writes mended copies.
+# The check reads every file and names those that would spoil the training. {{include: _shared/check.md}}
 
 # %% Check the images
 nb.check()
