@@ -20,25 +20,18 @@ from zcdl_common.doctor import (
     shapes,
 )
 from zcdl_common.doctor.findings import Finding, Report, size_text
-from zcdl_common.doctor.reading import ALONE, IMAGED, MASKED, Look, look_at, unreadable
+from zcdl_common.doctor.reading import Look, alone, imaged, look_at, two_kinds, unreadable
 from zcdl_common.task import Sample, Task
 
 MOST_READ = 200
 """Images that are read whole; of larger sets every n-th one, and the headers of the others."""
-TARGET_WORDS = {
-    "segment": "mask",
-    "instances": "label image",
-    "restore": "clean image",
-    "denoise": "clean image",
-    "translate": "target image",
-}
 _SHARED_SCALE = ("noise2void", "cyclegan", "deepstorm")
 
 
 def check(
     samples: Sequence[Sample],
     *,
-    task: Task | str,
+    task: Task,
     test: Sequence[Sample] = (),
     unmatched: Any = None,
     patch_size: Sequence[int] | None = None,
@@ -54,8 +47,7 @@ def check(
     ----------
     samples : sequence of Sample
         Training and validation images, with targets where the task has them.
-    task : Task or its name
-        segment, instances, restore, translate, detect or localise.
+    task : Task
     test : sequence of Sample
         Images of a test folder of their own.
     unmatched : Pairing or sequence of Pairing, optional
@@ -74,27 +66,24 @@ def check(
     Report
         ``report.errors`` is empty if training can start.
     """
-    name = task if isinstance(task, str) else task.name
-    word = TARGET_WORDS.get(name, "target")
-    if name == "translate" and isinstance(task, Task):
-        word = task.target_label.removesuffix("s")
+    word = task.target_label.removesuffix("s")
     patch_size = patch_size if patch_size is not None else getattr(config, "patch_size", None)
     everything = [(s, False) for s in samples] + [(s, True) for s in test]
     names = _file_names([s for s, _ in everything])
     step = -(-len(everything) // MOST_READ) or 1
     looks = [
-        look_at(sample, file, is_test, name, word, whole=i % step == 0)
+        look_at(sample, file, is_test, task, word, whole=i % step == 0)
         for i, ((sample, is_test), file) in enumerate(zip(everything, names, strict=True))
     ]
     findings = [unreadable((), str(problem)) for problem in problems]
     findings += [f for look in looks for f in look.findings]
-    findings += _partners(looks, unmatched, name, word)
+    findings += _partners(looks, unmatched, task, word)
     findings += shapes.check_count(
-        len({(s.source.path, getattr(s.source, "frame", None)) for s in samples}), name
+        len({(s.source.path, getattr(s.source, "frame", None)) for s in samples}), task.name
     )
-    findings += _set(looks, name, ndim, patch_size, getattr(config, "network", ""))
+    findings += _set(looks, task, ndim, patch_size, getattr(config, "network", ""))
     classes = getattr(config, "masks_are", "auto") == "classes"
-    findings += _annotations(looks, name, word, patch_size, classes)
+    findings += _annotations(looks, task, word, patch_size, classes)
     if step > 1:
         findings.append(_sampled(sum(look.read for look in looks), len(looks)))
     table = tuple(_row(look) for look in looks if look.read)
@@ -118,20 +107,20 @@ def _file_names(samples: Sequence[Sample]) -> list[str]:
     return [f"{p} ({s.name})" if counts[p] > 1 else p for p, s in zip(paths, samples, strict=True)]
 
 
-def _partners(looks: Sequence[Look], unmatched: Any, task: str, word: str) -> Iterator[Finding]:
-    if task in ALONE:
+def _partners(looks: Sequence[Look], unmatched: Any, task: Task, word: str) -> Iterator[Finding]:
+    if alone(task):
         return
     pairings = [unmatched] if hasattr(unmatched, "without_target") else list(unmatched or ())
     bare = [look.file for look in looks if look.sample.target is None]
-    if len(bare) == len(looks) and task not in (*MASKED, "detect"):
+    if len(bare) == len(looks) and not task.drawn:
         return  # a network that learns without targets
     single = [str(ref.path) for p in pairings for ref in p.without_target] + bare
     lost = [str(path) for p in pairings for path in p.without_source]
-    yield from shapes.check_partners(list(dict.fromkeys(single)), lost, word, drawn=task not in IMAGED)
+    yield from shapes.check_partners(list(dict.fromkeys(single)), lost, word, drawn=task.drawn)
 
 
 def _set(
-    looks: Sequence[Look], task: str, ndim: int | None, patch_size: Sequence[int] | None, network: str
+    looks: Sequence[Look], task: Task, ndim: int | None, patch_size: Sequence[int] | None, network: str
 ) -> Iterator[Finding]:
     """What only the images together tell."""
     sizes = {look.file: look.size for look in looks if look.size is not None}
@@ -141,12 +130,12 @@ def _set(
     yield from shapes.check_patch({f: sizes[f] for f in _training(looks) if f in sizes}, patch_size)
     yield from shapes.check_depths(sizes)
     yield from intensities.check_types({f: r.dtype for f, r in ranges.items()})
-    yield from intensities.check_ranges(ranges, own_scale=task != "localise" and network not in _SHARED_SCALE)
+    yield from intensities.check_ranges(ranges, own_scale=network not in _SHARED_SCALE)
     yield from intensities.check_all_constant(
         [look.file for look in looks if look.constant], sum(look.read for look in looks)
     )
     prints = [p for look in looks for p in look.prints]
-    if task in ALONE:  # a test image may be learned from, and frames of a movie differ in their noise
+    if alone(task):  # a test image may be learned from, and frames of a movie differ in their noise
         prints = [replace(p, thumbnail=None) for p in prints if not p.test]
     yield from duplicates.check_duplicates(prints, separate_test=any(look.test for look in looks))
 
@@ -156,14 +145,14 @@ def _training(looks: Sequence[Look]) -> list[str]:
 
 
 def _annotations(
-    looks: Sequence[Look], task: str, word: str, patch_size: Sequence[int] | None, classes: bool
+    looks: Sequence[Look], task: Task, word: str, patch_size: Sequence[int] | None, classes: bool
 ) -> Iterator[Finding]:
     """What only the targets together tell."""
     masks = {look.target_file: look.mask for look in looks if look.mask is not None}
-    yield from labels.check_masks(masks, task, classes=classes)
+    yield from labels.check_masks(masks, task.name, classes=classes)
     cut = [look for look in looks if getattr(look.sample.source, "region", None) and look.mask is not None]
-    yield from objects.check_strips({look.sample.name: look.mask for look in cut if look.mask}, task)
-    if task == "instances":
+    yield from objects.check_strips({look.sample.name: look.mask for look in cut if look.mask}, task.name)
+    if task.owned:
         numbered = {f: m for f, m in masks.items() if m.kind == "objects" or m.objects == 1}
         yield from objects.check_object_sizes(numbered, patch_size)
         sizes = {look.target_file: look.size.shape for look in looks if look.size is not None}
@@ -179,16 +168,16 @@ def _annotations(
     shifts = {look.file: look.shift for look in looks if look.shift is not None}
     exchanged = list(matching.check_matches([look.match for look in looks if look.match is not None], word))
     yield from exchanged
-    if task == "translate" and not exchanged:
+    if two_kinds(task) and not exchanged:
         yield from kinship.check_kinship(_one_a_group(looks), "images", f"{word}s")
     noises = {look.file: look.noise for look in looks if look.noise is not None}
     yield from intensities.check_noise(noises, "noisy images", f"{word}s")
     yield from alignment.check_shifts(shifts, word, {look.file: look.pixel_size for look in looks})
 
 
-def _targets(looks: Sequence[Look], task: str, word: str) -> Iterator[Finding]:
+def _targets(looks: Sequence[Look], task: Task, word: str) -> Iterator[Finding]:
     """What the targets tell where they are images."""
-    if task not in IMAGED:
+    if not imaged(task):
         return
     yield from resizing.check_scales(
         [look.scale for look in looks if look.scale is not None],

@@ -20,14 +20,8 @@ from zcdl_common.doctor import (
 )
 from zcdl_common.doctor.findings import Finding
 from zcdl_common.errors import DataError, UserError
-from zcdl_common.task import Array, Lazy, Sample
+from zcdl_common.task import Array, Lazy, Sample, Task
 
-MASKED = ("segment", "instances")
-"""Tasks whose target is a mask."""
-IMAGED = ("restore", "denoise", "translate")
-"""Tasks whose target is an image."""
-ALONE = ("denoise", "unpaired")
-"""Tasks that learn from images without partners."""
 _SEEN = 2048
 
 
@@ -60,7 +54,27 @@ class Look:
     read: bool = False
 
 
-def look_at(sample: Sample, file: str, test: bool, task: str, word: str, *, whole: bool) -> Look:
+def masked(task: Task) -> bool:
+    """Whether the target is a mask."""
+    return task.name in ("segment", "instances")
+
+
+def imaged(task: Task) -> bool:
+    """Whether the target is an image of the same field."""
+    return task.paired and task.input_is_prediction
+
+
+def alone(task: Task) -> bool:
+    """Whether the network learns from images without partners."""
+    return not (task.paired and task.needs_target)
+
+
+def two_kinds(task: Task) -> bool:
+    """Whether image and target show a field in two ways, so that neither is the better one."""
+    return task.name == "translate"
+
+
+def look_at(sample: Sample, file: str, test: bool, task: Task, word: str, *, whole: bool) -> Look:
     """Read image and target of `sample` if `whole`, else their headers, and check them.
 
     Parameters
@@ -70,7 +84,7 @@ def look_at(sample: Sample, file: str, test: bool, task: str, word: str, *, whol
         Name of the image in findings.
     test : bool
         Whether it is a test image.
-    task : str
+    task : Task
     word : str
         What to call the target.
     whole : bool
@@ -122,15 +136,15 @@ def unreadable(files: tuple[str, ...], reason: str) -> Finding:
     )
 
 
-def _headers(look: Look, task: str, word: str) -> None:
-    if look.size is not None and look.target_size is not None and task in MASKED + IMAGED:
+def _headers(look: Look, task: Task, word: str) -> None:
+    if look.size is not None and look.target_size is not None and (masked(task) or imaged(task)):
         look.findings += _sizes(look, task, word)
 
 
-def _sizes(look: Look, task: str, word: str) -> list[Finding]:
+def _sizes(look: Look, task: Task, word: str) -> list[Finding]:
     """Whether image and target fit each other in size, once both are known."""
     assert look.size is not None and look.target_size is not None
-    if task in IMAGED:
+    if imaged(task):
         factor = resizing.common_factor(look.size, look.target_size, look.pixel_size, look.target_pixel_size)
         if factor is not None:
             sizes = look.size.shape, look.target_size.shape
@@ -142,13 +156,13 @@ def _sizes(look: Look, task: str, word: str) -> list[Finding]:
             look.target_size,
             look.file,
             word=word,
-            projection=task == "translate",
-            drawn=task in MASKED,
+            projection=two_kinds(task),
+            drawn=task.drawn,
         )
     )
 
 
-def _image(look: Look, image: Array, task: str) -> Iterator[Finding]:
+def _image(look: Look, image: Array, task: Task) -> Iterator[Finding]:
     yield from _pixels(image, look.file, task)
     yield from shapes.check_time(image, look.file)
     constant = list(intensities.check_constant(image, look.file))
@@ -162,20 +176,20 @@ def _image(look: Look, image: Array, task: str) -> Iterator[Finding]:
     )
 
 
-def _pixels(image: Array, file: str, task: str) -> Iterator[Finding]:
+def _pixels(image: Array, file: str, task: Task) -> Iterator[Finding]:
     yield from intensities.check_missing(image, file)
     yield from intensities.check_grey_as_colour(image, file)
-    severity = "note" if task in ("segment", "instances", "detect") else "warning"
+    severity = "note" if task.drawn else "warning"
     yield from intensities.check_saturation(image, file, severity=severity)  # type: ignore[arg-type]
 
 
-def _target(look: Look, image: Array, target: Array, task: str, word: str) -> Iterator[Finding]:
+def _target(look: Look, image: Array, target: Array, task: Task, word: str) -> Iterator[Finding]:
     assert look.size is not None
-    if task == "detect":
+    if task.name == "detect":
         yield from objects.check_boxes(target, look.size.shape, look.target_file)
-    elif task == "localise":
+    elif task.name == "localise":
         yield from objects.check_points(target, look.size.shape, look.target_file)
-    if task not in MASKED + IMAGED:
+    if not (masked(task) or imaged(task)):
         return
     regions = getattr(look.sample.target, "regions", None)  # of annotations that may be drawn
     drawn = regions() if regions else None
@@ -185,7 +199,7 @@ def _target(look: Look, image: Array, target: Array, task: str, word: str) -> It
     look.target_size = shapes.Size(target.shape[:-1], target.shape[-1])
     unequal = _sizes(look, task, word)
     yield from unequal
-    if task in MASKED:
+    if masked(task):
         look.mask = masks.measure_mask(target, None if unequal else image, regions=drawn is not None)
     else:
         look.target_type = str(target.dtype)
@@ -201,12 +215,11 @@ def _target(look: Look, image: Array, target: Array, task: str, word: str) -> It
         shown = (plane != 0).astype(np.float32)
     else:
         shown = _grey(target)
-        if task != "translate" and look.scale is None:
+        if not two_kinds(task) and look.scale is None:
             look.noise = intensities.measure_noise(_grey(image)), intensities.measure_noise(shown)
-    two_kinds = task == "translate"
     if look.scale is None:
-        look.shift = alignment.measure_shift(_grey(image), shown, two_kinds=two_kinds)
-    if two_kinds:
+        look.shift = alignment.measure_shift(_grey(image), shown, two_kinds=two_kinds(task))
+    if two_kinds(task):
         small, other = matching.portrait(image), matching.portrait(target)
     else:
         small, other = look.prints[0].thumbnail, duplicates.thumbnail(shown[..., np.newaxis])

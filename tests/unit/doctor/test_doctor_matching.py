@@ -6,6 +6,7 @@ import pytest
 from zcdl_common.doctor import check
 from zcdl_common.doctor.duplicates import thumbnail
 from zcdl_common.doctor.matching import Pair, check_matches, correlations, measure_fits, portrait
+from zcdl_common.networks.tasks import INSTANCES, SEGMENT
 from zcdl_common.samples.translate import brightfield_to_nuclei
 
 
@@ -52,7 +53,7 @@ def test_only_equal_sizes_are_compared(cells):
     assert np.all(fits[:2, 2:] == 0) and np.all(fits[2:, :2] == 0) and np.all(fits.diagonal() > 0.5)
 
 
-@pytest.mark.parametrize(("task", "word"), [("instances", "label images"), ("segment", "masks")])
+@pytest.mark.parametrize(("task", "word"), [(INSTANCES, "label images"), (SEGMENT, "masks")])
 def test_the_check_of_files_finds_renamed_masks(tmp_path, new_folder, cells, task, word):
     folder = new_folder(tmp_path, n=0)
     for i in range(6):

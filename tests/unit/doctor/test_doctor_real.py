@@ -5,19 +5,20 @@ import pytest
 
 from zcdl_common.doctor import check
 from zcdl_common.images import ImageRef
+from zcdl_common.networks.tasks import INSTANCES, RESTORE, SEGMENT, TRANSLATE
 from zcdl_common.task import Sample
 
 pytestmark = pytest.mark.real
 
 SETS = [
-    ("unet2d/dsb2018_nuclei_binary", "segment"),
-    ("unet2d/isbi2012_membranes", "segment"),
-    ("stardist2d/dsb2018_256", "instances"),
-    ("care2d/hagen2021_bpae", "restore"),
-    ("pix2pix/ecoli_bf_to_fluo", "translate"),
-    ("pix2pix/hagen2021_actin_to_mito", "translate"),
-    ("unet3d/bbbc050_nuclei", "segment"),
-    ("stardist3d/bbbc050_nuclei", "instances"),
+    ("unet2d/dsb2018_nuclei_binary", SEGMENT),
+    ("unet2d/isbi2012_membranes", SEGMENT),
+    ("stardist2d/dsb2018_256", INSTANCES),
+    ("care2d/hagen2021_bpae", RESTORE),
+    ("pix2pix/ecoli_bf_to_fluo", TRANSLATE),
+    ("pix2pix/hagen2021_actin_to_mito", TRANSLATE),
+    ("unet3d/bbbc050_nuclei", SEGMENT),
+    ("stardist3d/bbbc050_nuclei", INSTANCES),
 ]
 
 
@@ -45,7 +46,7 @@ def test_real_pairs_pass(real_data, name, task):
     )
     assert not report.errors
     # the contrast of these was stretched until some pixels saturated
-    assert {f.code for f in report.warnings} <= ({"saturated"} if task in ("restore", "translate") else set())
+    assert {f.code for f in report.warnings} <= ({"saturated"} if task in (RESTORE, TRANSLATE) else set())
 
 
 @pytest.mark.parametrize(("name", "task"), [s for s in SETS if "actin_to_mito" not in s[0]])
@@ -71,13 +72,13 @@ class Cleared(Moved):
 def test_real_labels_without_the_objects_at_the_border_are_found(real_data):
     whole = samples(real_data / "stardist2d/dsb2018_256" / "train", 10)
     cleared = [Sample(s.name, s.group, s.source, Cleared(s.target)) for s in whole]
-    assert {f.code for f in check(cleared, task="instances").warnings} >= {"no-object-at-border"}
+    assert {f.code for f in check(cleared, task=INSTANCES).warnings} >= {"no-object-at-border"}
 
 
 def test_two_stains_whose_edges_do_not_agree_tell_nothing_of_a_shift(real_data):
     pairs = samples(real_data / "pix2pix/hagen2021_actin_to_mito" / "train", 12)
     moved = [Sample(s.name, s.group, s.source, Moved(s.target)) for s in pairs]
-    assert {f.code for f in check(moved, task="translate").warnings} <= {"saturated"}
+    assert {f.code for f in check(moved, task=TRANSLATE).warnings} <= {"saturated"}
 
 
 @pytest.mark.parametrize("name", ["target_dapi", "target_map2", "target_nfh"])
@@ -89,6 +90,6 @@ def test_real_stacks_with_a_flat_target_are_told_to_be_channels(real_data, name)
             Sample(f.stem, f.stem, ImageRef((f,), axes), ImageRef((f.parents[1] / name / f.name,)))
             for f in files
         ]
-        report = check(pairs, task="translate")
+        report = check(pairs, task=TRANSLATE)
         assert {f.code for f in report.errors} == errors
         assert {f.code for f in report.warnings} == {"few-images"}

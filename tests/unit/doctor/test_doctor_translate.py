@@ -8,7 +8,7 @@ import tifffile
 
 from zcdl_common.doctor import check, repair
 from zcdl_common.images import ImageRef
-from zcdl_common.networks.tasks import LABEL_FREE
+from zcdl_common.networks.tasks import LABEL_FREE, TRANSLATE
 from zcdl_common.samples.translate import brightfield_to_nuclei
 from zcdl_common.task import Sample
 
@@ -65,7 +65,7 @@ def test_no_finding_speaks_of_clean_images_or_masks(tmp_path, fields):
     text = report.text().lower()
     assert "fluorescence image" in text
     assert not [word for word in ("clean", "noisy", "mask", "label image") if word in text]
-    assert "no target image of the same name" in check(samples, task="translate").text()
+    assert "no target image of the same name" in check(samples, task=TRANSLATE).text()
 
 
 def test_moved_fluorescence_is_found(tmp_path, fields):
