@@ -1,37 +1,37 @@
 """Steps per second and memory of fnet, pix2pix and CycleGAN: ours, and a plain loop over the same networks.
 
-The plain loops are written as those of tutorials and of well-known implementations: a Dataset that cuts and
-turns patches, a DataLoader, one call of a generator for each image, gradients of the judges switched off and
-on, losses read after every step. Both see the same images, patches and batches, in turns in one run. Memory
-is the peak of a process of its own that does 8 steps of one of them.
+Both see the same images, patches and batches, in turns in one run; so does ours with one of its levers
+switched. Memory is what 8 steps need at most, in a process of its own that builds one of them: what is
+allocated on the GPU where there is one, else what the process holds more than before (Linux).
 
-Usage: python benchmarks/translation.py [ROUNDS]
+Usage: python benchmarks/translation.py [ROUNDS [CASE ...]]
 """
 
-import resource
+import ast
 import subprocess
 import sys
 import time
+from functools import partial
+from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from plain.translation import PLAIN, Crops
+from torch.utils.data import DataLoader
 
 from zcdl_common import networks, session
 from zcdl_common.data import open_data
 from zcdl_common.fit import batches
-from zcdl_common.models.nets.cyclegan import ResNetGenerator
-from zcdl_common.models.nets.fnet import FNet
-from zcdl_common.models.nets.patchgan import PatchDiscriminator
-from zcdl_common.models.nets.pix2pix import UNetGenerator
+from zcdl_common.models._torch import pick_device
 from zcdl_common.patches import Memory
 from zcdl_common.run import Run
+from zcdl_common.task import resolve
 from zcdl_common.training import ready
 
+OURS = "zcdl_common"
 STEPS = 8
+DEVICE = pick_device()
 CASES = {
     "fnet": {"dataset": "sim_translate_2d", "patch_size": (128, 128), "batch_size": 8},
     "fnet 3D": {"dataset": "sim_translate_3d", "patch_size": (16, 64, 64), "batch_size": 2},
@@ -40,188 +40,129 @@ CASES = {
 }
 
 
-class Crops(Dataset):
-    """Random patches of two kinds, flipped and turned, as a user would write it."""
+class Case:
+    """What all contenders share: settings, and images as `fit` gets them."""
 
-    def __init__(self, sources, targets, size, count, paired):
-        self.sources, self.targets, self.size = sources, targets, size
-        self.count, self.paired = count, paired
+    def __init__(self, name):
+        network = networks.get(name.split()[0])
+        config = network.Config.parse({**CASES[name], "busy_patches": 0.0})
+        data = open_data(config, network)
+        prepared = session.prepare(network, config, data)
+        self.network, self.config, self.facts = network, prepared.planned, prepared.facts
+        self.samples = ready(Run(None, network, self.config, self.facts, {}), data.split.train, Memory(2**31))
 
-    def __len__(self):
-        return self.count
+    def contenders(self, kwargs):
+        """Name -> a function that builds it; `kwargs` are those of the plain network."""
+        levers = {
+            "batches made in turn": {"threaded": False},
+            "no augmentation": {"augment": False},
+            "other layout in memory": {"other_layout": True},
+        }
+        if self.network.name == "cyclegan":
+            levers["identity passes apart"] = {"apart": True}
+        if DEVICE.type == "cuda":
+            levers["float32"] = {"precision": "float32"}
+        changed = {f"ours, {name}": partial(self.ours, **lever) for name, lever in levers.items()}
+        return {OURS: self.ours, "plain loop": partial(self.plain, kwargs), **changed}
 
-    def __getitem__(self, index):
-        first = index % len(self.sources)
-        second = first if self.paired else np.random.randint(len(self.targets))
-        starts = [
-            np.random.randint(0, n - s + 1) for n, s in zip(self.sources[0].shape, self.size, strict=False)
-        ]
-        place = tuple(slice(a, a + s) for a, s in zip(starts, self.size, strict=True))
-        source, target = self.sources[first][place], self.targets[second][place]
-        if np.random.rand() < 0.5:
-            source, target = np.flip(source, -2), np.flip(target, -2)
-        turns = np.random.randint(4)
-        return tuple(
-            torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.rot90(x, turns, (-3, -2)), -1, 0)))
-            for x in (source, target)
-        )
+    def model(self, other_layout=False, **settings):
+        """Ours; by itself CycleGAN is contiguous and the others are channels-last."""
+        kind = resolve(self.network.model)
+        if other_layout:
+            kind = type(kind.__name__, (kind,), {"channels_last": not kind.channels_last})
+        return kind(self.config.changed(**settings), self.facts)
 
+    def ours(self, threaded=True, apart=False, other_layout=False, **settings):
+        """What `fit` does in an epoch, less validation."""
+        model, size = self.model(other_layout, **settings), self.config.batch_size
+        if apart:  # what is translated and what is left alone are joined in one batch: take it apart again
+            for name in model.sides["net"]:
+                net = model.networks[name]
+                model.calls[name] = lambda x, net=net: torch.cat([net(part) for part in x.split(size)])
+        elif other_layout and self.network.name == "fnet":  # its batches come channels-last
+            model.calls["net"] = lambda x: model.net(x.contiguous())
 
-def frozen(module, still):
-    for parameter in module.parameters():
-        parameter.requires_grad_(not still)
+        def in_turn(epoch):
+            for step in range(STEPS):
+                yield model.batch(self.samples, np.random.default_rng([0, epoch, step]))
 
+        def train(epoch):
+            made = batches(model, self.samples, 0, epoch, STEPS) if threaded else in_turn(epoch)
+            rows = [model.step(batch, 2e-4) for batch in made]
+            [float(value) for row in rows for value in row.values()]
 
-def plain_fnet(model):
-    net = FNet(**model.kwargs)
-    optimiser = torch.optim.Adam(net.parameters(), 1e-3, betas=(0.5, 0.999))
+        return train
 
-    def step(x, y):
-        optimiser.zero_grad()
-        loss = F.mse_loss(net(x), y)
-        loss.backward()
-        optimiser.step()
-        loss.item()
+    def plain(self, kwargs):
+        """An epoch of a plain loop."""
+        own = [s for s in self.samples if s.domain == "source"]
+        paired = self.network.task.paired
+        other = own if paired else [s for s in self.samples if s.domain == "target"]
+        targets = [s.target.read() if paired else s.source.read() for s in other]
+        size, batch = self.config.patch_size, self.config.batch_size
+        crops = Crops([s.source.read() for s in own], targets, size, STEPS * batch, paired)
+        step = PLAIN[self.network.name](kwargs, DEVICE)
 
-    return step
+        def train(_):
+            for x, y in DataLoader(crops, batch, shuffle=True):
+                step(x.to(DEVICE), y.to(DEVICE))
 
-
-def plain_pix2pix(model):
-    net = UNetGenerator(**model.kwargs)
-    judge = PatchDiscriminator(
-        model.kwargs["channels_in"] + model.kwargs["channels_out"], model.kwargs["base"], 3, nn.BatchNorm2d
-    )
-    of_net, of_judge = (torch.optim.Adam(m.parameters(), 2e-4, betas=(0.5, 0.999)) for m in (net, judge))
-    log = F.binary_cross_entropy_with_logits
-
-    def step(x, y):
-        made = net(x)
-        frozen(judge, False)
-        of_judge.zero_grad()
-        false, true = judge(torch.cat([x, made.detach()], 1)), judge(torch.cat([x, y], 1))
-        judged = (log(false, torch.zeros_like(false)) + log(true, torch.ones_like(true))) / 2
-        judged.backward()
-        of_judge.step()
-        frozen(judge, True)
-        of_net.zero_grad()
-        said = judge(torch.cat([x, made], 1))
-        real, difference = log(said, torch.ones_like(said)), 100 * F.l1_loss(made, y)
-        (real + difference).backward()
-        of_net.step()
-        judged.item(), real.item(), difference.item()
-
-    return step
+        return train
 
 
-def plain_cyclegan(model):
-    back = {
-        **model.kwargs,
-        "channels_in": model.kwargs["channels_out"],
-        "channels_out": model.kwargs["channels_in"],
-    }
-    there, here = ResNetGenerator(**model.kwargs), ResNetGenerator(**back)
-    judges = [
-        PatchDiscriminator(model.kwargs[name], model.kwargs["base"], 3, nn.InstanceNorm2d)
-        for name in ("channels_out", "channels_in")
-    ]
-    of_nets = torch.optim.Adam([*there.parameters(), *here.parameters()], 2e-4, betas=(0.5, 0.999))
-    of_judges = torch.optim.Adam([p for j in judges for p in j.parameters()], 2e-4, betas=(0.5, 0.999))
-
-    def against(said, truth):
-        return F.mse_loss(said, torch.full_like(said, truth))
-
-    def step(x, y):
-        made, made_back = there(x), here(y)
-        for judge in judges:
-            frozen(judge, True)
-        of_nets.zero_grad()
-        terms = [
-            against(judges[0](made), 1.0),
-            against(judges[1](made_back), 1.0),
-            10 * F.l1_loss(here(made), x),
-            10 * F.l1_loss(there(made_back), y),
-            5 * F.l1_loss(there(y), y),
-            5 * F.l1_loss(here(x), x),
-        ]
-        sum(terms).backward()
-        of_nets.step()
-        for judge in judges:
-            frozen(judge, False)
-        of_judges.zero_grad()
-        judged = []
-        for judge, true, false in zip(judges, (y, x), (made, made_back), strict=True):
-            loss = (against(judge(true), 1.0) + against(judge(false.detach()), 0.0)) / 2
-            loss.backward()
-            judged.append(loss)
-        of_judges.step()
-        [term.item() for term in (*terms, *judged)]
-
-    return step
+def seconds(train, epoch):
+    """Wall time of an epoch, until the device has done all of it."""
+    begin = time.perf_counter()
+    train(epoch)
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
 
 
-PLAIN = {"fnet": plain_fnet, "pix2pix": plain_pix2pix, "cyclegan": plain_cyclegan}
+def memory(name, who, kwargs):
+    """What a contender needs at most, in a process of its own, in MiB."""
+    line = [sys.executable, __file__, "--memory", name, who, repr(kwargs)]
+    return float(subprocess.run(line, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
-def contenders(case):
-    """Name -> a function of a round that trains `STEPS` steps."""
-    params = CASES[case]
-    network = networks.get(case.split()[0])
-    config = network.Config.parse({**params, "busy_patches": 0.0})
-    data = open_data(config, network)
-    prepared = session.prepare(network, config, data)
-    run = Run(None, network, prepared.planned, prepared.facts, {})
-    model = network.build(prepared.planned, prepared.facts)
-    samples = ready(run, data.split.train, Memory(2**31))
-    own = [s for s in samples if s.domain == "source"]
-    targets = [s.target.read() for s in own] if network.task.paired else [
-        s.source.read() for s in samples if s.domain == "target"
-    ]  # fmt: skip
-    crops = Crops([s.source.read() for s in own], targets, config.patch_size, STEPS * config.batch_size,
-                  network.task.paired)  # fmt: skip
-    step = PLAIN[network.name](model)
-
-    def ours(epoch):
-        rows = [model.step(batch, 2e-4) for batch in batches(model, samples, 0, epoch, STEPS)]
-        [float(value) for row in rows for value in row.values()]
-
-    def plain(_):
-        for x, y in DataLoader(crops, config.batch_size, shuffle=True):
-            step(x, y)
-
-    return {"zcdl_common": ours, "plain loop": plain}
+def peak(name, who, kwargs):
+    """What `memory` starts."""
+    build = Case(name).contenders(ast.literal_eval(kwargs))[who]
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far: preparing images holds more
+    before = held("VmRSS")
+    build()(1)
+    if DEVICE.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return held("VmHWM") - before
 
 
-def memory(case, who):
-    """Peak of a process of its own, in MiB."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--memory", case, who], capture_output=True, text=True, check=True
-    )
-    return float(done.stdout.split()[-1])
+def held(what):
+    """Memory of this process, in MiB: at present (VmRSS) or at its peak (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
 
 
-def main(rounds):
-    print(f"{'':12}{'steps/s ours':>14}{'plain':>8}{'ratio':>8}{'MiB ours':>10}{'plain':>8}")
-    for case in CASES:
-        functions, times = contenders(case), {}
+def main(rounds, names):
+    print(f"torch {torch.__version__}, {DEVICE.type}, {torch.get_num_threads()} threads")
+    for name in names:
+        case = Case(name)
+        kwargs = case.model().kwargs
+        trained = {who: build() for who, build in case.contenders(kwargs).items()}
+        times = {who: [] for who in trained}
         for r in range(rounds + 1):
-            for name, train in functions.items():
-                begin = time.perf_counter()
-                train(r + 1)
+            for who in list(trained)[:: 1 if r % 2 else -1]:
+                taken = seconds(trained[who], r + 1)
                 if r:  # the first round warms up
-                    times.setdefault(name, []).append(time.perf_counter() - begin)
-        speed = {name: STEPS / median(values) for name, values in times.items()}
-        peak = {name: memory(case, name) for name in functions}
-        ours, plain = "zcdl_common", "plain loop"
-        print(
-            f"{case:12}{speed[ours]:14.2f}{speed[plain]:8.2f}{speed[ours] / speed[plain]:8.2f}"
-            f"{peak[ours]:10.0f}{peak[plain]:8.0f}",
-            flush=True,
-        )
+                    times[who].append(taken)
+        speed = {who: STEPS / median(taken) for who, taken in times.items()}
+        print(f"\n{name:32}{'steps/s':>8}{'ours is':>10}{'MiB':>8}")
+        for who in trained:
+            faster = f"{speed[OURS] / speed[who]:.2f} x"
+            print(f"  {who:30}{speed[who]:8.2f}{faster:>10}{memory(name, who, kwargs):8.0f}", flush=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--memory"]:
-        contenders(sys.argv[2])[sys.argv[3]](1)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(peak(*sys.argv[2:]))
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, sys.argv[2:] or list(CASES))
