@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pandas as pd
 from zcdl_common import checkpoint
 from zcdl_common.files import replacing
 from zcdl_common.fit import History, Moment
-from zcdl_common.network import Best
+from zcdl_common.network import Best, Keeping
 
 
 class Quiet:
@@ -41,11 +44,15 @@ def write_losses(path: Path, history: History) -> None:
 
 
 def best_epoch(history: History, rule: Best) -> int:
-    """Index of the best row of the losses table; the last one where the rule names no column."""
+    """Index of the best row of the losses table; the last one where the rule names no column.
+
+    Any number is better than NaN; where there is nothing else, the last row stands.
+    """
     best, index = None, len(history) - 1
     for i, row in enumerate(history if rule.key else []):
-        if rule.better(row[rule.key], best):
-            best, index = row[rule.key], i
+        value = row.get(rule.key, math.nan)
+        if rule.better(value, best):
+            best, index = value, i
     return index
 
 
@@ -58,7 +65,9 @@ class Weights(Quiet):
     def epoch(self, moment: Moment) -> str | None:
         moment.model.save(self.folder, "last")
         if best_epoch(moment.history, self.rule) == len(moment.history) - 1:
-            moment.model.save(self.folder, "best")
+            for path in sorted(self.folder.glob("last*")):  # cheaper than to write the networks once more
+                with replacing(path.with_name("best" + path.name.removeprefix("last"))) as temporary:
+                    shutil.copyfile(path, temporary)
         return None
 
 
@@ -70,8 +79,10 @@ class Checkpoints(Quiet):
 
     def epoch(self, moment: Moment) -> str | None:
         checkpoint.write(self.mirror.local, moment.epoch, moment.model.state(), moment.history)
-        # weights/best is in the slow place at once: the state it belongs to must be there too
-        self.mirror.update(force=best_epoch(moment.history, self.rule) == len(moment.history) - 1)
+        # weights/best is in the slow place at once: the state it belongs to must be there too, or going on
+        # from an older one would forget which epoch it was; where the last epoch counts, any state will do
+        best = best_epoch(moment.history, self.rule) == len(moment.history) - 1
+        self.mirror.update(force=bool(self.rule.key) and best)
         return None
 
 
@@ -91,8 +102,17 @@ class Kept(Quiet):
 
     def epoch(self, moment: Moment) -> str | None:
         if self._due(moment):
-            moment.model.keep(self.folder, KEPT.format(moment.epoch))  # type: ignore[attr-defined]
+            assert isinstance(moment.model, Keeping)
+            moment.model.keep(self.folder, KEPT.format(moment.epoch))
         return None
+
+    def about(self, model: Keeping) -> str:
+        """How often weights are kept, and what they take on the disk, in a sentence."""
+        often = f"every {epochs_text(self.every)}" if self.every else "ten times in a training"
+        with tempfile.TemporaryDirectory() as folder:
+            model.keep(Path(folder), KEPT.format(0))
+            size = sum(path.stat().st_size for path in Path(folder).iterdir())
+        return f"Weights are kept {often.replace('every 1 epoch', 'every epoch')}, {size / 1e6:.3g} MB each."
 
     def _due(self, moment: Moment) -> bool:
         if self.every:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -57,8 +57,10 @@ class Best:
     mode: Literal["min", "max"] = "min"
 
     def better(self, value: float, than: float | None) -> bool:
-        if not self.key or than is None:
-            return not np.isnan(value) if self.key else True
+        if not self.key:
+            return True
+        if than is None or np.isnan(than):
+            return not np.isnan(value)
         return value < than if self.mode == "min" else value > than
 
 
@@ -156,6 +158,24 @@ class Model(Protocol):
     def weights(self, folder: Path, test_input: Array) -> WeightsFiles: ...
 
 
+@runtime_checkable
+class Keeping(Protocol):
+    """What models do beside `Model` whose networks keep weights along the way (`Network.keeps`)."""
+
+    def keep(self, folder: Path, name: str) -> None:
+        """Write what predicts, in all directions, so that `Model.load` finds it under `name`."""
+        ...
+
+
+@runtime_checkable
+class Across(Protocol):
+    """What models do beside `Model` that would normalise each tile by what it shows itself."""
+
+    def across(self, windows: Iterable[Array]) -> Callable[[Array], tuple[Array, ...]]:
+        """`Model.forward` for the tiles of one image, all alike; scaled windows stand for the image."""
+        ...
+
+
 @dataclass(frozen=True)
 class Network:
     """One published method."""
@@ -206,6 +226,11 @@ class Network:
     def short_title(self) -> str:
         """The method alone: "CARE"."""
         return self.title.split(":")[0]
+
+    @property
+    def keeps(self) -> bool:
+        """Whether weights are kept along the way, as the parameter ``keep_every`` says; see `Keeping`."""
+        return "keep_every" in self.Config.model_fields
 
     @property
     def citation(self) -> str:

@@ -14,7 +14,7 @@ from zcdl_common import owned
 from zcdl_common.agreement import disagreement
 from zcdl_common.errors import DataError, UserError
 from zcdl_common.images import ImageRef, find_images
-from zcdl_common.network import Model
+from zcdl_common.network import Across, Model
 from zcdl_common.run import Run
 from zcdl_common.task import Array, Output, Prediction, resolve
 from zcdl_common.tiles import Forward, default_tile, predict_tiled, predict_tiles, spread, tiles
@@ -83,10 +83,9 @@ def _scale(run: Run, image: Any) -> Callable[[Array], Array]:
 
 def _forward(model: Model, image: Any, scale: Callable[[Array], Array]) -> Forward:
     """What predicts the tiles of an image, alike where each would be normalised by what it shows itself."""
-    across = getattr(model, "across", None)
-    if across is None or len(tiles(image.shape[:-1], model.geometry)) == 1:
+    if not isinstance(model, Across) or len(tiles(image.shape[:-1], model.geometry)) == 1:
         return model.forward
-    return across(spread(image, model.geometry, scale=scale))  # type: ignore[no-any-return]
+    return model.across(spread(image, model.geometry, scale=scale))
 
 
 def _objects(run: Run, model: Model, image: Any, settings: dict[str, Any], labels: Any) -> dict[str, Array]:

@@ -94,7 +94,7 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
     summary["next"] = next_steps(run, table, summary)
     write_text(folder / "summary.json", json.dumps(summary, indent=1))
     draw(run, judged, table, summary, settings)
-    if hasattr(run.config, "keep_every"):
+    if run.network.keeps:
         along = kept.score(run, model, [(j.source, j.truth) for j in judged], scores)
         if len(along):
             kept.save(run, along)

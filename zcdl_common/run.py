@@ -95,7 +95,7 @@ class Run:
         if not path.exists():
             return []
         with path.open(newline="") as stream:
-            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
+            return [{k: float(v or "nan") for k, v in row.items()} for row in csv.DictReader(stream)]
 
     def settings(self) -> dict[str, Any]:
         """Decoding settings chosen on validation images; the user's own come first."""

@@ -13,7 +13,7 @@ from zcdl_common import checkpoint, listeners, weights
 from zcdl_common.data import Data
 from zcdl_common.errors import RunError
 from zcdl_common.fit import History, Listener, Moment, fit, schedule
-from zcdl_common.network import DIRECTIONS, Model
+from zcdl_common.network import DIRECTIONS, Keeping, Model
 from zcdl_common.patches import Memory, memory_for, prepare
 from zcdl_common.run import Run, write_plan
 from zcdl_common.task import Sample
@@ -66,10 +66,8 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
     keep: list[Listener] = [
         listeners.Weights(run.weights, run.network.best),
         listeners.LossesTable(run.folder / "losses.csv"),
-        states,
+        states,  # last: an epoch whose state is there has left nothing undone
     ]
-    if hasattr(config, "keep_every"):
-        keep.append(listeners.Kept(run.weights, config.keep_every, config.time_budget_minutes))
     stops = _stops(run)
     ended = _ended(run, history, stops)
     if ended:
@@ -80,6 +78,12 @@ def train(run: Run, data: Data, *, show: Sequence[Listener] = (), local: Path | 
             "stay random. Name weights under start_from, or set freeze = nothing."
         )
     model = run.build()
+    if run.network.keeps:
+        assert isinstance(model, Keeping)
+        every = getattr(config, "keep_every", None)
+        kept = listeners.Kept(run.weights, every, config.time_budget_minutes)
+        print(kept.about(model))
+        keep.insert(0, kept)
     memory = Memory(memory_for())
     learn, check = ready(run, data.split.train, memory), ready(run, data.split.validation, memory)
     if saved:

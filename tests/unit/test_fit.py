@@ -248,6 +248,8 @@ def test_early_stop_counts_from_the_best_epoch(values, mode, ends):
         ([0.1, 0.5, 0.05, 0.5, 0.3], Best("val_map50", "min"), 3),
         ([0.1, 0.5, 0.4, 0.5, 0.3], Best(""), 5),
         ([math.nan, 0.5, math.nan, 0.7, math.nan], Best("val_map50", "max"), 4),
+        ([math.nan, math.nan, 0.5, math.nan, 0.7], Best("val_map50", "min"), 3),
+        ([math.nan] * 5, Best("val_map50", "max"), 5),
     ],
 )
 def test_the_best_weights_are_those_of_the_best_epoch(tmp_path, values, rule, best):
@@ -316,6 +318,81 @@ def test_the_slow_place_gets_the_state_of_every_best_epoch_at_once(tmp_path, mod
     rule = Best("epoch", mode)  # every epoch is the best so far, or the first one stays it
     run(Line(), hear=[listeners.Checkpoints(tmp_path / "local", remote, rule), Look()])
     assert copied == expected
+
+
+def test_where_the_last_epoch_counts_the_slow_place_waits_for_its_interval(tmp_path):
+    local, remote, copied = tmp_path / "local", tmp_path / "remote", []
+
+    class Look(listeners.Quiet):
+        def epoch(self, moment):
+            copied.append(checkpoint.newest(remote).epoch)
+
+    run(Line(), hear=[listeners.Checkpoints(local, remote, Best("")), Look()])
+    assert copied == [1] * EPOCHS and checkpoint.newest(local).epoch == EPOCHS
+
+
+@pytest.mark.parametrize("rule", [Best(""), Best("epoch", "max")])
+def test_every_epoch_writes_its_networks_once_and_both_sets_of_weights_hold_them(tmp_path, rule):
+    class Two(Line):
+        saved = 0
+
+        def save(self, folder, which):
+            super().save(folder, which)
+            np.save(folder / f"{which}_judge.npy", -self.w)
+            self.saved += 1
+
+    model = Two()
+    run(model, hear=[listeners.Weights(tmp_path, rule)])
+    assert model.saved == EPOCHS
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {f"{which}{part}.npy" for which in ("last", "best") for part in ("", "_judge")}
+    for part, sign in (("", 1), ("_judge", -1)):
+        np.testing.assert_array_equal(np.load(tmp_path / f"best{part}.npy"), sign * model.w)
+
+
+def test_a_kill_while_the_best_weights_are_copied_leaves_whole_ones(tmp_path, monkeypatch):
+    """They are of this epoch or of the one before, and going on makes them those of the last."""
+    real, copies, seen = listeners.shutil.copyfile, [], {}
+
+    def killed(source, target):
+        copies.append(target)
+        if len(copies) == 3:
+            target.write_bytes(b"half")
+            raise Killed
+        return real(source, target)
+
+    states, weights = tmp_path / "states", tmp_path / "weights"
+
+    def hear():
+        note = At(None, None, None)
+        note.epoch = lambda moment: seen.update({moment.epoch: moment.model.w})
+        rule = Best("")
+        return [note, listeners.Weights(weights, rule), listeners.Checkpoints(states, states, rule)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(listeners.shutil, "copyfile", killed)
+        with pytest.raises(Killed):
+            run(Line(), hear=hear())
+    assert sorted(path.name for path in weights.iterdir()) == ["best.npy", "last.npy"]
+    np.testing.assert_array_equal(np.load(weights / "best.npy"), seen[2])
+    saved = checkpoint.newest(states)
+    assert saved.epoch == 2
+    model = Line()
+    model.restore(saved.state)
+    run(model, history=saved.history, hear=hear())
+    for which in ("best", "last"):
+        np.testing.assert_array_equal(np.load(weights / f"{which}.npy"), model.w)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_any_number_is_better_than_none_and_a_column_may_be_empty(mode):
+    rule = Best("val_iou", mode)
+    assert rule.better(0.3, math.nan) and not rule.better(math.nan, math.nan)
+    assert not rule.better(math.nan, 0.3)
+    rows = [{"val_iou": v} for v in (math.nan, 0.3, math.nan)]
+    assert listeners.best_epoch(rows, rule) == 1
+    assert listeners.best_epoch([{}, *rows, {}], rule) == 2, "an older table may lack the column"
+    assert listeners.best_epoch([{"val_iou": math.nan}] * 3, rule) == 2
 
 
 def test_one_is_no_plural():

@@ -333,6 +333,53 @@ def test_kept_weights_are_judged_and_the_model_keeps_its_own(fields):
     np.testing.assert_array_equal(seen[0], predict.predict(run, loaded, image).main)
 
 
+def test_a_kill_after_the_state_was_saved_loses_no_weights(fields, monkeypatch, capsys):
+    from zcdl_common import checkpoint
+
+    run, data = begin(fields.folder, name="killed", epochs=3)
+    real, once = checkpoint.write, []
+
+    def killed(folder, epoch, *state):
+        real(folder, epoch, *state)
+        if epoch == 2 and not once:
+            once.append(epoch)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "write", killed)
+    session.train(run, data)
+    assert checkpoint.newest(run.folder / "checkpoint").epoch == 2
+    said = capsys.readouterr().out
+    session.train(run, data)
+    (path,) = run.weights.glob("epoch_*")
+    assert path.name == "epoch_00002.pt" and len(run.history()) == 3
+    assert f"Weights are kept every 2 epochs, {path.stat().st_size / 1e6:.3g} MB each." in said
+
+
+def test_an_image_without_a_score_leaves_the_others_and_none_is_asked_turned(fields):
+    run, calls = fields.run.using(disagreement=True), []
+    model = run.load()
+    forward = model.forward
+    model.forward = lambda tiles: calls.append(1) or forward(tiles)
+    image = fields.data.split.test[0].source.read()
+    told = iter([0.25, float("nan"), float("nan"), float("nan")])
+    table = kept.score(run, model, [(image, None)] * 2, lambda *given: {"pearson_r": next(told)})
+    assert table["test"][0] == 0.25 and np.isnan(table["test"][1])
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize("which", ["best", "last"])
+def test_the_epoch_that_is_used_is_marked(fields, which, monkeypatch):
+    from zcdl_common import plots
+
+    marked = []
+    monkeypatch.setattr(plots, "kept", lambda columns, metric, epoch: marked.append(epoch))
+    monkeypatch.setattr(plots, "save", lambda figure, path: None)
+    run = fields.run.using(weights=which)
+    history = run.history()
+    kept.save(run, pd.read_csv(run.quality_control / "kept.csv"))
+    assert marked == [{"best": best_epoch(history, PIX2PIX.best) + 1, "last": 5}[which]]
+
+
 def test_the_report_shows_the_weights_along_the_way(fields):
     page = session.report(fields.run)[0].read_text()
     assert "pix2pix" in page and "kept" in page.lower()

@@ -23,7 +23,8 @@ class AdversarialConfig(TranslationConfig):
     """linear: falls in the second half, as in the publications; cosine: falls smoothly; plateau: halves when
     progress ends."""
     keep_every: int | None = setting(None, section="training", label="keep weights every (epochs)", ge=1)
-    """Weights are kept at these intervals, and section 6 judges each; empty: ten times in a training."""
+    """Weights are kept at these intervals, to look at: section 6 scores each, and uses the best or the last.
+    Each takes as much disk as the network; empty: ten times in a training."""
 
 
 def check_judged(config: Config, multiple: int) -> None:

@@ -26,7 +26,7 @@ CAPTIONS = {
     "scores": "Scores of the test images, from the classical method to the network.",
     "scores_by_plane": "Scores of the planes of the test volumes, from the first to the last.",
     "threshold_curve": "Score of the validation images over the threshold on the probability.",
-    "kept": "Score of the weights that were kept along the training.",
+    "kept": "Score of the weights that were kept along the training; they are for looking at, not for use.",
     "pairs": "Training images with their targets.",
     "patches": "Training patches before and after augmentation.",
 }
