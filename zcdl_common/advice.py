@@ -16,7 +16,8 @@ UNSUPPORTED = 0.5
 UNSTEADY = 0.5
 """Change of a predicted image as its source is turned, in parts of its contrast, that raises doubts."""
 FAR_BELOW = {"psnr": 0.85}
-"""Part of the median below which a score stands out; two thirds where nothing else is said (not in dB)."""
+"""Part of the median below which a score stands out; two thirds where nothing else is said (not in dB). A
+distance stands out as far above it."""
 
 
 def found_nothing(run: Run, table: pd.DataFrame) -> str:
@@ -49,19 +50,20 @@ def next_steps(run: Run, table: pd.DataFrame, summary: dict[str, Any]) -> list[s
     take = "Annotate" if run.network.task.drawn else "Take"
     if nothing := found_nothing(run, table):
         return [nothing]  # whatever else the scores seem to say follows from it
+    maps = f"{run.quality_control.relative_to(run.folder).as_posix()}/maps"
     steps = [
-        _unsupported(table),
-        _unsteady(table),
+        _unsupported(table, maps),
+        _unsteady(table, maps),
         _too_few(summary, take),
         _classical(summary),
-        _overfitting(history, run.facts.counts["train"]),
-        _cut_short(history, run) or _still_falling(history),
-        _worst(table, summary["primary"], take),
+        _overfitting(history, run),
+        _cut_short(history, run) or _still_falling(history, run),
+        _worst(table, summary["primary"], take, run.network.higher_is_better),
     ]
     return [step for step in steps if step][:MOST]
 
 
-def _unsupported(table: pd.DataFrame) -> str:
+def _unsupported(table: pd.DataFrame, maps: str) -> str:
     if "unsupported_percent" not in table:
         return ""
     flagged = table[table["unsupported_percent"] > UNSUPPORTED].sort_values("unsupported_percent")[::-1]
@@ -71,17 +73,17 @@ def _unsupported(table: pd.DataFrame) -> str:
     others = f" (the strongest case of {len(flagged)} images)" if len(flagged) > 1 else ""
     return (
         f"Do not trust every detail: {name}{others} shows or lacks structure in {share:.2g} % of its pixels "
-        f"against what the noisy image supports: see quality_control/maps/{name}_unsupported.tif."
+        f"against what the noisy image supports: see {maps}/{name}_unsupported.tif."
     )
 
 
-def _unsteady(table: pd.DataFrame) -> str:
+def _unsteady(table: pd.DataFrame, maps: str) -> str:
     if "disagreement" not in table or not (table["disagreement"] > UNSTEADY).any():
         return ""
     name, change = table.nlargest(1, "disagreement").iloc[0][["image", "disagreement"]]
     return (
         f"Do not trust {name}: turn the image, and the prediction changes by {change:.0%} of its contrast. "
-        f"Where it does so shows quality_control/maps/{name}_disagreement.tif."
+        f"Where it does so shows {maps}/{name}_disagreement.tif."
     )
 
 
@@ -102,15 +104,15 @@ def _classical(summary: dict[str, Any]) -> str:
     return ""
 
 
-def _overfitting(history: list[dict[str, float]], n_train: int) -> str:
-    if len(history) < 10:
+def _overfitting(history: list[dict[str, float]], run: Run) -> str:
+    if len(history) < 10 or not _tells(run):
         return ""
     losses, checks = _ends(history, "loss"), _ends(history, "val_loss")
-    rising = checks[1] > 1.1 * min(row["val_loss"] for row in history)
+    rising = checks[1] > 1.1 * np.nanmin([*(row["val_loss"] for row in history), np.inf])
     if rising and losses[1] < 0.9 * losses[0]:
         return (
-            f"The validation loss rises while the training loss falls: {n_train} training images are learned "
-            "by heart. Add images, or more augmentation."
+            f"The validation loss rises while the training loss falls: {run.facts.counts['train']} training "
+            "images are learned by heart. Add images, or more augmentation."
         )
     return ""
 
@@ -119,13 +121,17 @@ def _cut_short(history: list[dict[str, float]], run: Run) -> str:
     epochs, limit = run.config.epochs or 0, run.config.time_budget_minutes
     if not limit or len(history) >= epochs or len(history) < 5:
         return ""
-    if not run.network.best.key:  # its loss levels off at the noise, so that progress hardly shows in it
+    task = run.network.task
+    if not task.needs_target or not _tells(
+        run
+    ):  # alone, its loss levels off at the noise: progress hardly shows
+        missed = "noise is left or detail lost" if not task.needs_target else "results do not look real yet"
         return (
-            f"The time limit ended training after {len(history)} of {epochs} epochs: if noise is left or "
-            "detail lost, give it more time (time_budget_minutes)."
+            f"The time limit ended training after {len(history)} of {epochs} epochs: if {missed}, give it "
+            "more time (time_budget_minutes)."
         )
     before, after = _ends(history, "val_loss")
-    if after >= 0.99 * before:
+    if not after < 0.99 * before:
         return ""
     return (
         f"The time limit ended training after {len(history)} of {epochs} epochs while the validation loss "
@@ -133,9 +139,16 @@ def _cut_short(history: list[dict[str, float]], run: Run) -> str:
     )
 
 
-def _still_falling(history: list[dict[str, float]]) -> str:
+def _tells(run: Run) -> bool:
+    """Whether the validation loss says how good results are; without pairs, it knows the way back alone."""
+    return run.network.task.paired
+
+
+def _still_falling(history: list[dict[str, float]], run: Run) -> str:
     if len(history) < 5:
         return "Train longer: a few epochs say little."
+    if not _tells(run):
+        return ""
     before, after = _ends(history, "val_loss")
     if after < 0.95 * before and history[-1]["learning_rate"] > 0:
         return (
@@ -151,14 +164,17 @@ def _ends(history: list[dict[str, float]], key: str) -> tuple[float, float]:
     return float(values[-2 * n : -n].mean()), float(values[-n:].mean())
 
 
-def _worst(table: pd.DataFrame, primary: str | None, take: str) -> str:
+def _worst(table: pd.DataFrame, primary: str | None, take: str, higher_is_better: bool) -> str:
     if primary is None:
         return ""
     values = table[primary]
     if len(values) < 3 or values.isna().all():
         return ""
-    low = table["image"][values < FAR_BELOW.get(primary, 2 / 3) * values.median()].head(3)
-    if low.empty:
+    part, usual = FAR_BELOW.get(primary, 2 / 3), values.median()
+    bad = table["image"][values < part * usual if higher_is_better else values > usual / part].head(3)
+    if bad.empty:
         return ""
-    label = metric_label(primary)
-    return f"Look at {', '.join(low)}: {label} is far below the others there. {take} more images like these."
+    label, where = metric_label(primary), "below" if higher_is_better else "above"
+    return (
+        f"Look at {', '.join(bad)}: {label} is far {where} the others there. {take} more images like these."
+    )

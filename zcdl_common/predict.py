@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from zcdl_common import owned
-from zcdl_common.agreement import disagreement
+from zcdl_common.agreement import disagreement, learned
 from zcdl_common.errors import DataError, UserError
 from zcdl_common.images import ImageRef, find_images
 from zcdl_common.network import Across, Model
@@ -50,7 +50,8 @@ def predict(
     ----------
     turned
         Whether the network is also asked about the turned image, where the task knows how; None: as the
-        parameter ``disagreement`` says. The prediction then has a companion of that name.
+        parameter ``disagreement`` says. The prediction then has a companion of that name, unless the
+        network was trained with its images in one orientation alone.
 
     Raises
     ------
@@ -62,10 +63,11 @@ def predict(
         labels = np.zeros(asked["shape"], np.int32)
         return Prediction(labels, _objects(run, model, image, asked, labels))
     found = model.decode(maps(run, model, image), asked)
-    if not (run.network.task.turned and (run.config.disagreement if turned is None else turned)):  # type: ignore[attr-defined]
+    wanted = getattr(run.config, "disagreement", False) if turned is None else turned
+    if not (run.network.task.turned and wanted) or len(ways := learned(run.config)) == 1:
         return found
-    spread = disagreement(lambda way: model.decode(maps(run, model, way), asked).main, image)
-    return replace(found, extra={**found.extra, "disagreement": spread})
+    differs = disagreement(lambda seen: model.decode(maps(run, model, seen), asked).main, image, ways)
+    return replace(found, extra={**found.extra, "disagreement": differs})
 
 
 def maps(run: Run, model: Model, image: Any) -> tuple[Array, ...]:

@@ -27,6 +27,8 @@ Say = Callable[[str], None]
 Predict = Callable[[Array], Prediction]
 MOST_LOOKED_AT = 12
 """Images that are judged where none were kept apart for it."""
+TURNED_AT_MOST = 2**22
+"""Voxels up to which the network is also asked about the turned image: volumes take minutes each time."""
 UNSURE = {"uncertainty": "error it expects", "disagreement": "change when turned"}
 """Companions of a prediction that say where it is unsure, and what they are called in a figure."""
 
@@ -156,11 +158,16 @@ def judge_one(
     scores: Callable[..., dict[str, float]],
     way_back: Predict | None = None,
 ) -> Judged:
-    """Predict and score one image by every method."""
+    """Predict and score one image by every method.
+
+    Whether the network contradicts itself on the turned image is asked of planes, and of volumes of up to
+    `TURNED_AT_MOST` voxels; of larger ones the parameter ``disagreement`` writes it in section 7.
+    """
     task = run.network.task
     source = sample.source.read()
     truth = None if sample.target is None else task.read_target(sample, run.facts)
-    network = use.predict(run, model, source, settings, turned=True)
+    turned = source.ndim == 3 or math.prod(source.shape[:-1]) <= TURNED_AT_MOST
+    network = use.predict(run, model, source, settings, turned=turned)
     if way_back is not None:
         network = replace(network, extra={**network.extra, "back": way_back(network.main).main})
     judged = Judged(sample, source, truth, network, baseline.predict(source))

@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -14,18 +15,25 @@ def advise(
     rate=1e-3,
     limit=None,
     drawn=True,
-    key="val_loss",
+    needs_target=True,
+    paired=True,
+    higher_is_better=True,
+    part="quality_control",
     **columns,
 ):
     loss = loss or val
     history = [{"loss": a, "val_loss": b, "learning_rate": rate} for a, b in zip(loss, val, strict=True)]
     run = SimpleNamespace(
+        folder=Path("run"),
+        quality_control=Path("run") / part,
         history=lambda: history,
         facts=SimpleNamespace(counts={"train": 9}),
         network=SimpleNamespace(
             primary="iou",
-            best=SimpleNamespace(key=key, mode="min"),
-            task=SimpleNamespace(drawn=drawn, decoding={"prob_thresh": 0.5}),
+            higher_is_better=higher_is_better,
+            task=SimpleNamespace(
+                drawn=drawn, needs_target=needs_target, paired=paired, decoding={"prob_thresh": 0.5}
+            ),
         ),
         config=SimpleNamespace(epochs=100 if limit else len(val), time_budget_minutes=limit),
     )
@@ -43,8 +51,31 @@ def test_a_training_that_the_clock_cut_short_asks_for_time():
     (said,) = advise(falling, limit=1.0)
     assert "20 of 100 epochs" in said and "time_budget_minutes" in said
     assert advise(FLAT, limit=1.0) == []
-    (said,) = advise(FLAT, limit=1.0, key="")
+    (said,) = advise(FLAT, limit=1.0, needs_target=False)
     assert "20 of 100 epochs" in said and "if noise is left" in said
+    (said,) = advise(FLAT, limit=1.0, paired=False)
+    assert "20 of 100 epochs" in said and "look real" in said and "noise" not in said
+
+
+def test_a_loss_that_knows_the_way_back_alone_says_nothing_of_quality():
+    falling, loss = [1 / (i + 1) for i in range(20)], [1 / (i + 1) for i in range(20)]
+    assert advise(falling, paired=False) == [] != advise(falling)
+    assert advise(RISING, loss, paired=False) == [] != advise(RISING, loss)
+    assert advise([0.3] * 3, paired=False) == ["Train longer: a few epochs say little."]
+
+
+def test_epochs_without_a_number_are_no_evidence():
+    unknown = [float("nan")] * 20
+    assert advise(unknown, [1 / (i + 1) for i in range(20)]) == []
+    assert advise(unknown, limit=1.0) == []
+
+
+def test_of_distances_the_largest_stand_out():
+    scores = (1.0, 1.1, 0.9, 3.0, 0.2, 1.0)
+    (said,) = advise(FLAT, scores=scores, higher_is_better=False)
+    assert "Look at im3: " in said and "far above the others" in said
+    (said,) = advise(FLAT, scores=scores)
+    assert "Look at im4: " in said and "far below the others" in said
 
 
 def test_nothing_is_said_without_evidence():
@@ -90,7 +121,9 @@ def test_images_stand_out_only_by_a_clear_gap_and_are_named():
 def test_structure_that_the_input_does_not_support_is_named_with_its_map():
     assert advise(FLAT, unsupported_percent=[0.0, 0.1, 0.2, 0.3, 0.0, 0.4]) == []
     (one,) = advise(FLAT, unsupported_percent=[0.0, 0.1, 4.2, 0.3, 0.0, 0.0])
-    assert "im2 shows" in one and "4.2 %" in one and "maps/im2_unsupported.tif" in one
+    assert "im2 shows" in one and "4.2 %" in one and "quality_control/maps/im2_unsupported.tif" in one
+    (one,) = advise(FLAT, part="quality_control/back", unsupported_percent=[9.0] + [0.0] * 5)
+    assert "quality_control/back/maps/im0_unsupported.tif" in one
     (two,) = advise(FLAT, unsupported_percent=[0.0, 1.0, 4.2, 0.3, 0.0, float("nan")])
     assert "im2 (the strongest case of 2 images)" in two
 

@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from zcdl_common.agreement import disagreement
+from zcdl_common.agreement import _turned, disagreement, learned
+from zcdl_common.augment.geometry import flip_and_turn
 
 SHAPES = [(21, 34, 1), (16, 16, 2), (5, 18, 25, 1), (3, 12, 12, 2)]
 
@@ -101,3 +104,46 @@ def test_each_turned_image_lies_in_memory_as_the_network_needs_it():
     disagreement(lambda x: (seen.append(x), x)[1], image_of((6, 9, 1)))
     assert all(x.flags["C_CONTIGUOUS"] for x in seen)
     assert len({x.tobytes() + bytes(x.shape) for x in seen}) == 8, "eight different images"
+
+
+TRAINED = [
+    (True, True, "quarter turns", (8, 8), 8),
+    (True, True, "any angle", (8, 8), 8),
+    (True, True, "quarter turns", (8, 12), 4),
+    (True, True, "none", (8, 8), 4),
+    (True, False, "quarter turns", (8, 8), 4),
+    (True, False, "quarter turns", (4, 8, 12), 2),
+    (True, False, "none", (8, 8), 1),
+    (False, True, "quarter turns", (8, 8), 1),
+]
+
+
+@pytest.mark.parametrize(("on", "flips", "rotations", "patch", "count"), TRAINED)
+def test_only_what_training_may_have_shown_is_asked_for(on, flips, rotations, patch, count):
+    """All that training makes of a patch, planes left as they are, and nothing else."""
+    config = SimpleNamespace(augment=on, flips=flips, rotations=rotations, patch_size=patch)
+    ways = learned(config)
+    assert len(ways) == len(set(ways)) == count and ways[0] == 0
+    image = image_of((*patch[-2:], 1))
+    rng = np.random.default_rng(0)
+    shown = {
+        np.ascontiguousarray(
+            flip_and_turn(image, None, rng, flips and on, rotations != "none" and on)[0]
+        ).tobytes()
+        for _ in range(300)
+    }
+    assert {_turned(image, way).tobytes() for way in ways} == shown
+
+
+def test_other_ways_are_not_asked_and_count_nothing():
+    image, asked = image_of((12, 12, 1)), []
+
+    def answer(seen):
+        asked.append(seen)
+        return sheared(seen)
+
+    found = disagreement(answer, image, (0, 2, 4, 6))
+    assert len(asked) == 4
+    same = [(there, back) for there, back in orientations(image)][:4]  # flips alone
+    expected = np.std([back(sheared(there(image))) for there, back in same], axis=0)
+    np.testing.assert_allclose(found, expected, atol=1e-6)

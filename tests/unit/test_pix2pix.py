@@ -367,6 +367,24 @@ def test_an_image_without_a_score_leaves_the_others_and_none_is_asked_turned(fie
     assert len(calls) == 4
 
 
+def test_the_network_is_asked_in_the_orientations_that_it_learned(fields):
+    run = fields.run.using(disagreement=True)
+    model, calls = run.load(), []
+    forward = model.forward
+    model.forward = lambda tiles: calls.append(1) or forward(tiles)
+    image = fields.data.split.test[0].source.read()
+    for params, ways in (
+        ({}, 8),
+        ({"rotations": "none"}, 4),
+        ({"flips": False}, 4),
+        ({"flips": False, "rotations": "none"}, 0),
+        ({"augment": False}, 0),
+    ):
+        calls.clear()
+        found = predict.predict(run.using(**params), model, image, turned=True)
+        assert len(calls) == 1 + ways and ("disagreement" in found.extra) == (ways > 0), params
+
+
 @pytest.mark.parametrize("which", ["best", "last"])
 def test_the_epoch_that_is_used_is_marked(fields, which, monkeypatch):
     from zcdl_common import plots

@@ -173,6 +173,25 @@ def test_planes_of_volumes_are_scored_by_method(tmp_path, channels):
     assert (tmp_path / "figures" / "scores_by_plane.png").stat().st_size > 0
 
 
+@pytest.mark.parametrize(
+    ("shape", "asked"), [((2, 8, 8), True), ((3, 8, 8), False), ((64, 64), True)], ids=str
+)
+def test_large_volumes_are_not_asked_turned(monkeypatch, shape, asked):
+    told = []
+
+    def predict(run, model, source, settings, turned):
+        told.append(turned)
+        return Prediction(source)
+
+    monkeypatch.setattr(qc.use, "predict", predict)
+    monkeypatch.setattr(qc, "TURNED_AT_MOST", 128)
+    run = SimpleNamespace(network=networks.get("fnet"), facts=None)
+    image = SimpleNamespace(read=lambda: np.zeros((*shape, 1)))
+    baseline = SimpleNamespace(predict=Prediction)
+    qc.judge_one(run, None, baseline, {}, Sample("a", "a", image), lambda *given: {"psnr": 1.0})
+    assert told == [asked]
+
+
 def test_without_test_images_nothing_is_judged(images_2d, make, tmp_path):
     run, _ = make.train(images_2d, tmp_path, test_fraction=0.0)
     with pytest.raises(RunError, match=r"test_source.*test_fraction"):
