@@ -15,7 +15,7 @@ from zcdl_common.folders import split_folders
 from zcdl_common.images import find_images
 from zcdl_common.network import DIRECTIONS, Network
 from zcdl_common.pairs import Pairing, group_of
-from zcdl_common.split import by_group
+from zcdl_common.split import by_group, unlike
 from zcdl_common.strips import strips
 from zcdl_common.task import Domain, Sample, Split, resolve
 
@@ -126,9 +126,8 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
         like = "cell_1_mask.tif or cell_1.zip" if network.task.drawn else "or cell_1_target.tif"
         raise DataError(
             f"No image in {folders.source} has a partner in {folders.target}. Partners are found by name: "
-            f"cell_1.tif belongs to cell_1.tif, {like}. Rename the files accordingly."
-            + " Images without partners are for the CycleGAN notebook."
-            * (network.task.name == "translate")
+            f"cell_1.tif belongs to cell_1.tif, {like}. Rename the files accordingly. "
+            f"{network.task.without_partners}".rstrip()
             if not problems
             else f"None of the images can be used. The first reason: {problems[0]}"
         )
@@ -178,7 +177,8 @@ def _two_domains(config: Config, network: Network, folders: Folders, problems: l
         notes.append(f"{domain}: {parts[-1].note}")
     one, other = parts
     split = Split(one.train + other.train, one.validation + other.validation, one.test + other.test)
-    return Data(replace(split, note=" ".join(notes)), folders.example, problems=tuple(problems))
+    notes += [unlike(split.test)] * bool(folders.test_source and folders.test_target)
+    return Data(replace(split, note=" ".join(filter(None, notes))), folders.example, problems=tuple(problems))
 
 
 def _of_domain(
@@ -238,8 +238,8 @@ def with_test(data: Data, config: Config, network: Network) -> Data:
                 "cell_1_mask.tif."
             )
         )
-    note = f"The test images are those in {config.test_source}, chosen after the training."
-    split = replace(data.split, test=test, note=note)
+    note = f"The test images are those in {source or target}, chosen after the training. {unlike(test)}"
+    split = replace(data.split, test=test, note=note.rstrip())
     return replace(data, split=split, pairings=(pairing,), problems=tuple(problems))
 
 

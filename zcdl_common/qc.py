@@ -60,19 +60,16 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
     Raises
     ------
     RunError
-        There are no weights, or no test images with targets.
+        There are no weights, or no test images; where the task has pairs, none with targets.
     """
     task = run.network.task
     split = data.split if task.paired else data.split.of(run.facts.domain)
     test, learned = to_judge(task, split)
     if not test:
-        raise RunError(
-            "There are no test images with known truth, so nothing can be judged. Name folders under "
-            "test_source and test_target, or hold some of at least 3 images out with test_fraction = 0.15."
-        )
+        raise RunError(_nothing_to_judge(run))
     model = run.load()
     folder = run.quality_control
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     settings = choose_settings(run, model, data, say)
     say("tuning the classical method on training images ...")
     baseline: Baseline = resolve(task.baseline)(data.split.train, run.facts, run.config.seed)
@@ -105,6 +102,20 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
     return summary
 
 
+def _nothing_to_judge(run: Run) -> str:
+    """What to type where there are no test images."""
+    hold = "hold some of at least 3 images out with test_fraction = 0.15"
+    if run.network.task.paired:
+        return (
+            "There are no test images with known truth, so nothing can be judged. Name folders under "
+            f"test_source and test_target, or {hold}."
+        )
+    return (
+        f"There are no test images to translate from {DIRECTIONS[run.facts.domain]}, so nothing can be "
+        f"judged. Name a folder under test_{run.facts.domain}; they need no partners. Or {hold}."
+    )
+
+
 def to_judge(task: Task, split: Split) -> tuple[list[Sample], bool]:
     """The images that are judged, and whether the network has learned from any of them.
 
@@ -129,7 +140,7 @@ def choose_settings(run: Run, model: Model, data: Data, say: Say = print) -> dic
     learned = {"epochs": len(run.history()), "weights": run.config.weights}
     if not task.settings or learned.items() <= known.items():
         return known
-    run.quality_control.mkdir(exist_ok=True)
+    run.quality_control.mkdir(parents=True, exist_ok=True)
     say("choosing the threshold on the validation images ...")
     outputs = (  # one at a time: probabilities of many images would not fit memory
         (use.maps(run, model, sample.source.read()), task.read_target(sample, run.facts))

@@ -21,7 +21,7 @@ from zcdl_common.environment import environment
 from zcdl_common.errors import RunError
 from zcdl_common.files import digest, write_text
 from zcdl_common.fit import History
-from zcdl_common.network import Model, Network
+from zcdl_common.network import BACK, Model, Network
 from zcdl_common.task import Array, Facts, Sample
 
 COLUMNS = ("name", "file", "target", "sha256", "target_sha256", "role", "shape", "dtype", "pixel_size")
@@ -49,7 +49,8 @@ class Run:
 
     @property
     def quality_control(self) -> Path:
-        return self.folder / "quality_control"
+        """Each direction has a folder of its own: they are judged on other images, against other ones."""
+        return self.folder / "quality_control" / (BACK if self.facts.domain == "target" else "")
 
     @cached_property
     def scaling(self) -> Any:

@@ -166,7 +166,8 @@ def judge(run: Run, say: Say = print, asked: Config | None = None) -> dict[str, 
     DataError
         An image of the test folders was learned from.
     """
-    if asked is None or asked.test_source in ("", run.config.test_source):
+    named = "test_source" if run.network.task.paired else f"test_{run.facts.domain}"
+    if asked is None or getattr(asked, named) in ("", getattr(run.config, named)):
         return qc.judge(run, data_of(run), say)
     config = run.config.changed(test_source=asked.test_source, test_target=asked.test_target)
     data = with_test(data_of(run, test=False), config, run.network)
@@ -257,7 +258,7 @@ def report(run: Run) -> tuple[Path, Path]:
     """Write report.html and report.pdf."""
     from zcdl_common.report import write_report
 
-    return write_report(run.folder)
+    return write_report(run.folder, judged=run.quality_control)
 
 
 def test_folder(run: Run) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from zcdl_common.config import Config
 from zcdl_common.errors import DataError
-from zcdl_common.task import Sample, Split
+from zcdl_common.task import Domain, Sample, Split
 
 
 def by_group(
@@ -58,3 +58,18 @@ def by_group(
         f"{len(groups) - n_test - n_validation} for training, {n_validation} for validation; {held}."
     )
     return Split(by_role["train"], by_role["validation"], tuple(test) or by_role["test"], note=note)
+
+
+def unlike(test: Sequence[Sample]) -> str:
+    """Name test images that are partners by name but, for their sizes, not compared; empty where none are."""
+    sizes: dict[str, dict[Domain, tuple[int, ...]]] = {}
+    for one in test:
+        sizes.setdefault(one.source.name, {})[one.domain] = one.size  # type: ignore[attr-defined]
+    found = [name for name, both in sizes.items() if len(set(both.values())) > 1]
+    if not found:
+        return ""
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return (
+        f"Of the test images, {found[0]}{more} and its partner differ in size, so they are not compared: "
+        "partners show the same field in equally many pixels."
+    )

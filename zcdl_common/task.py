@@ -183,6 +183,8 @@ class Task:
     needs_target: bool = True
     paired: bool = True
     """Whether every image has a target of its own; else targets are images of another domain."""
+    without_partners: str = ""
+    """What to do with images that have no partners, in a sentence; empty: nothing comes to mind."""
     turned: bool = False
     """Whether the network is also asked about the turned image, to see where it contradicts itself."""
     input_is_prediction: bool = False

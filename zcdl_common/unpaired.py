@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from zcdl_common import restoring, translating
 from zcdl_common.errors import DataError
 from zcdl_common.metrics.domain import Domain, domain_of, evenly
@@ -103,10 +105,14 @@ def set_scores(images: Sequence[Array], reference: Real) -> dict[str, float]:
 
 
 def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
-    """Colours and brightness of the other domain; see `baselines.recolour`."""
-    from zcdl_common.baselines.recolour import recolour
+    """Colours and brightness of the other domain; see `baselines.recolour`, which learns from a few."""
+    from zcdl_common.baselines.recolour import LEARNED_FROM, recolour
 
-    here, there = ([sample.source.read() for sample in part] for part in wanted(samples, facts))
+    rng = np.random.default_rng(seed)
+    here, there = (
+        [part[i].source.read() for i in rng.permutation(len(part))[:LEARNED_FROM]]
+        for part in wanted(samples, facts)
+    )
     found = recolour(here, there, seed=seed)
     return Baseline(found.name, found.description, lambda image: Prediction(found.predict(image)))
 

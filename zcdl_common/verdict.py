@@ -8,6 +8,7 @@ import pandas as pd
 
 from zcdl_common.advice import found_nothing
 from zcdl_common.metrics import residuals, statistics
+from zcdl_common.network import DIRECTIONS
 from zcdl_common.plots import metric_label
 from zcdl_common.run import Run
 from zcdl_common.task import Baseline
@@ -50,9 +51,13 @@ def summarise(
             sentence = "One field of view: this shows how it works, not how good it is. " + sentence
     if learned:
         sentence = f"{LEARNED} {sentence}"
+    direction = DIRECTIONS[run.facts.domain] if run.network.facing else None
+    if direction:
+        sentence = f"From {direction}: {sentence}"
     return {
         "network": run.network.name,
         "task": run.network.task.name,
+        "direction": direction,
         "n_images": len(table),
         "epochs": len(run.history()),
         "primary": primary if primary in table else None,
@@ -111,4 +116,6 @@ def _limit(table: pd.DataFrame) -> str:
     reached, limit = (float(mean) for mean in known.mean())
     if known.empty or limit <= reached or limit >= NOISELESS:  # at or below: it was estimated too low
         return ""
-    return f"More than about {limit:.2f} cannot be reached: the rest is noise of the target images."
+    return (
+        f"Estimated from neighbouring pixels, noise of the target images leaves room up to about {limit:.2f}."
+    )

@@ -10,7 +10,7 @@ import yaml
 from scipy import ndimage
 from torch import nn
 
-from zcdl_common import networks, predict, session, tiles, weights
+from zcdl_common import networks, predict, qc, session, tiles, weights
 from zcdl_common.data import open_data
 from zcdl_common.errors import ConfigError, RunError
 from zcdl_common.export.from_run import as_run
@@ -462,6 +462,15 @@ def test_without_a_truth_looks_and_the_way_back_are_judged(kinds):
 # -- weights from elsewhere, export ---------------------------------------------------------------
 
 
+def test_without_test_images_the_sentence_asks_for_no_truth(kinds):
+    from dataclasses import replace
+
+    bare = replace(kinds.data, split=replace(kinds.data.split, test=()))
+    for params, name in (({}, "test_source"), (BACKWARDS, "test_target")):
+        with pytest.raises(RunError, match=f"folder under {name}; they need no partners.*test_fraction"):
+            qc.judge(kinds.run.using(**params), bare)
+
+
 @pytest.fixture(scope="module")
 def packages(kinds):
     """Package of either direction."""
@@ -493,6 +502,10 @@ def test_the_package_asks_for_whole_images_and_says_the_direction(packages):
             words = archive.read("README.md").decode()
         assert "Instance normalisation" in words and f"works from {direction};" in words
         assert rdf["config"]["deepimagej"]["allow_tiling"] is False
+        judged = direction == DIRECTIONS["source"]
+        assert ("quality_control.csv" in archive.namelist()) == judged
+        assert (f"Not judged in this direction, from {direction}." in words) != judged
+        assert ("| feature_distance |" in words) == judged
         tables = words.split("Where it opens")[1]
         for row in exported.opens:
             if row["program"] != "BioImage Model Zoo":

@@ -1,5 +1,6 @@
 """Images of two kinds that are no pairs: from folders to samples, to what the doctor says, to scores."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -91,8 +92,13 @@ def test_test_images_of_one_name_and_size_are_partners_in_both_directions(fill, 
     assert {name for name, target in partners.items() if target} == {"h", "target_h"}
     assert partners["h"].parent.name == "test_other" and partners["target_h"].parent.name == "test_one"
     assert set(partners) == {"g", "h", "i", "target_h", "target_i", "target_j"}
+    assert "Of the test images, i and its partner differ in size" in data.split.note
     assert not {s.name for s in data.split.train} & set(partners)
+    fill("test_other", ["g"], shape=(44, 40))
+    assert "Of the test images, g (and 1 more) and its partner differ" in opened(**known)[0].split.note
+    fill("other", ["a"], 50, shape=(44, 40))
     alone, _ = opened(test_source=known["test_source"])
+    assert "differ in size" not in alone.split.note, "equal names in other folders are chance"
     assert names_of(alone.split, "test", "source") == ["g", "h", "i"]
     assert len(names_of(alone.split, "test", "target")) == 1, "held out, since there is no folder"
 
@@ -256,6 +262,28 @@ def test_scores_with_and_without_a_truth(make):
     assert sets[0]["set_distance"] < 0.05 < sets[1]["set_distance"]
 
 
+def test_the_classical_method_reads_a_few_images_of_each_kind(make):
+    read = []
+
+    def sample(i, domain):
+        image = make.blobs((32, 32), i)[0][..., None].astype(np.float32)
+        source = SimpleNamespace(read=lambda: read.append((domain, i)) or image, path=None)
+        return Sample(f"{domain}{i}", str(i), source, None, domain)
+
+    samples = [sample(i, domain) for domain in ("source", "target") for i in range(30)]
+    facts = Facts(2, ("c",), ((32, 32),), "uint16", extra={"target_channels": ("c",)})
+    unpaired.baseline(samples, facts, 0)
+    chosen = {domain: [i for d, i in read if d == domain] for domain in ("source", "target")}
+    assert all(len(set(some)) == len(some) == 24 for some in chosen.values())
+    before = list(read)
+    read.clear()
+    unpaired.baseline(samples, facts, 0)
+    assert read == before, "the seed decides"
+    read.clear()
+    unpaired.baseline(samples, facts, 1)
+    assert set(read) != set(before)
+
+
 @pytest.fixture(scope="module")
 def judged(make, tmp_path_factory):
     """A run with true partners for two of its three test images."""
@@ -332,11 +360,26 @@ def test_test_folders_that_are_named_later_are_judged_in_either_direction(judged
         ("source to target", ["p", "q"]),
         ("target to source", ["target_q", "target_r"]),
     ):
-        summary = session.judge(
-            run.using(direction=direction), lambda text: None, run.config.changed(**named)
-        )
-        table = (run.quality_control / "metrics.csv").read_text().splitlines()[1:]
+        facing = run.using(direction=direction)
+        summary = session.judge(facing, lambda text: None, run.config.changed(**named))
+        table = (facing.quality_control / "metrics.csv").read_text().splitlines()[1:]
         assert [row.split(",")[0] for row in table] == images and summary["n_images"] == 2
+        assert summary["direction"] == direction and f"From {direction}: " in summary["sentence"]
+    back = run.folder / "quality_control" / "back"
+    assert json.loads((back / "summary.json").read_text())["direction"] == "target to source"
+    assert json.loads((run.quality_control / "summary.json").read_text())["direction"] == "source to target"
+    assert (back / "figures" / "scores.png").exists() and (back / "maps").is_dir()
+    one, other = (
+        session.report(run.using(direction=d))[0].read_text()
+        for d in ("source to target", "target to source")
+    )
+    assert "From source to target: " in one and "From target to source: " not in one
+    assert (
+        "From target to source: " in other and "target_q" in other and "From source to target: " not in other
+    )
+    alone = run.config.changed(test_source="", test_target=named["test_target"])
+    summary = session.judge(run.using(direction="target to source"), lambda text: None, alone)
+    assert summary["n_images"] == 2 and summary["split"].endswith("later_other, chosen after the training.")
     (run.quality_control / "summary.json").write_text(before)
     learned = run.config.changed(test_source=str(judged.folder / "one"), test_target="")
     with pytest.raises(DataError, match="an image that this network was trained with"):

@@ -13,7 +13,7 @@ from zcdl_common.run import Run
 
 
 def summary_of(run: Run) -> dict[str, Any]:
-    """summary.json, empty where quality control was not run."""
+    """summary.json, empty where quality control was not run, or in the other direction alone."""
     path = run.quality_control / "summary.json"
     return json.loads(path.read_text()) if path.exists() else {}  # type: ignore[no-any-return]
 
@@ -56,6 +56,8 @@ def _use(run: Run) -> list[str]:
 def _validation(run: Run) -> str:
     summary = summary_of(run)
     if not summary:
+        if run.network.facing:
+            return f"Not judged in this direction, from {DIRECTIONS[run.facts.domain]}."
         return "Quality control was not run before this export."
     seen = "learned from, without a target" if summary.get("learned_from") else "never saw"
     lines = [

@@ -84,6 +84,7 @@ TRANSLATE = replace(
     error_maps="zcdl_common.translating:error_maps",
     plane_scores="zcdl_common.translating:plane_scores",
     turned=True,
+    without_partners="Images without partners are for the CycleGAN notebook.",
     zoo_name="image-reconstruction",
     source_label="source images",
     target_label="target images",

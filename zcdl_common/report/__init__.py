@@ -7,7 +7,9 @@ from pathlib import Path
 from zcdl_common.network import Network
 
 
-def write_report(run_folder: Path, network: Network | None = None) -> tuple[Path, Path]:
+def write_report(
+    run_folder: Path, network: Network | None = None, *, judged: Path | None = None
+) -> tuple[Path, Path]:
     """Write ``report.html`` and ``report.pdf`` into a run folder, from whatever the folder holds.
 
     Parameters
@@ -16,6 +18,8 @@ def write_report(run_folder: Path, network: Network | None = None) -> tuple[Path
         The run folder. Any part may be missing: the report says which section makes it.
     network
         The network of the run; None: the one that config.yaml names.
+    judged
+        Folder of the quality control to report; None: ``quality_control``.
 
     Returns
     -------
@@ -33,7 +37,7 @@ def write_report(run_folder: Path, network: Network | None = None) -> tuple[Path
     from zcdl_common.report.pdf import write_pdf
     from zcdl_common.report.record import read_record
 
-    record = read_record(Path(run_folder), network)
+    record = read_record(Path(run_folder), network, judged)
     blocks = contents(record)
     title = f"{record.folder.name}: {record.title}"
     page, document = record.folder / "report.html", record.folder / "report.pdf"

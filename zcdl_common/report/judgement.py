@@ -109,7 +109,7 @@ def _images(record: Record) -> list[Block]:
         (row.get("image", ""), *(words.number(row.get(key)) for key in columns)) for row in rows[:MOST_ROWS]
     )
     hidden = len(rows) - MOST_ROWS
-    more = f" The {hidden} others are listed in quality_control/metrics.csv." if hidden > 0 else ""
+    more = f" The {hidden} others are listed in {record.control}/metrics.csv." if hidden > 0 else ""
     what = "Images" if record.learned_from else "Test images"
     caption = f"{what}{', the worst first' if primary else ''}.{more}"
     widths = (0.34, *[0.66 / len(columns)] * len(columns))

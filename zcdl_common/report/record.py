@@ -36,6 +36,8 @@ class Record:
     environment: Mapping[str, str] = field(default_factory=dict)
     data: Rows = field(default_factory=list)
     losses: Rows = field(default_factory=list)
+    control: str = "quality_control"
+    """Folder of the quality control, below the run folder."""
     metrics: Rows = field(default_factory=list)
     summary: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -99,7 +101,7 @@ class Record:
         return [row for row in self.data if row.get("role") == role]
 
 
-def read_record(folder: Path, network: Network | None = None) -> Record:
+def read_record(folder: Path, network: Network | None = None, judged: Path | None = None) -> Record:
     """Read a run folder.
 
     Parameters
@@ -108,6 +110,8 @@ def read_record(folder: Path, network: Network | None = None) -> Record:
         The run folder.
     network
         The network of the run; None: the one that config.yaml names, if it is known here.
+    judged
+        Folder of the quality control, below `folder`: each direction has one; None: ``quality_control``.
 
     Raises
     ------
@@ -130,7 +134,8 @@ def read_record(folder: Path, network: Network | None = None) -> Record:
 
     config = read("config.yaml", _read_config, {})
     name = network.name if network else str(config.get("network", ""))
-    control = folder / "quality_control"
+    judged = judged or folder / "quality_control"
+    control = judged.relative_to(folder).as_posix()
     return Record(
         folder=folder,
         name=name,
@@ -140,10 +145,11 @@ def read_record(folder: Path, network: Network | None = None) -> Record:
         environment=read("environment.txt", _read_environment, {}),
         data=read("data.csv", _read_csv, []),
         losses=read("losses.csv", _read_csv, []),
-        metrics=read("quality_control/metrics.csv", _read_csv, []),
-        summary=read("quality_control/summary.json", _read_json, {}),
-        settings=read("quality_control/settings.json", _read_json, {}),
-        figures={path.stem: path for path in sorted(control.glob("figures/*.png")) if path.name[0] != "."},
+        control=control,
+        metrics=read(f"{control}/metrics.csv", _read_csv, []),
+        summary=read(f"{control}/summary.json", _read_json, {}),
+        settings=read(f"{control}/settings.json", _read_json, {}),
+        figures={path.stem: path for path in sorted(judged.glob("figures/*.png")) if path.name[0] != "."},
         predictions=_list(folder, "predictions"),
         exports=_list(folder, "export"),
         unreadable=tuple(problems),
