@@ -509,7 +509,7 @@ def test_the_package_asks_for_whole_images_and_says_the_direction(packages):
         tables = words.split("Where it opens")[1]
         for row in exported.opens:
             if row["program"] != "BioImage Model Zoo":
-                assert "whole images, no tiles: Y any multiple of 4 from 52" in row["values"], row["program"]
+                assert "whole images, no tiles: Y any multiple of 4 from 32" in row["values"], row["program"]
                 assert row["values"] in tables
         assert not any("blocksize" in row["menu"] for row in exported.opens)
 

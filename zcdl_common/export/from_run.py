@@ -17,7 +17,7 @@ from zcdl_common import citations
 from zcdl_common.data import Data
 from zcdl_common.errors import ExportError
 from zcdl_common.export.guide import where_it_opens
-from zcdl_common.export.info import Output, PackageInfo, clean_name, clean_nickname, evaluation
+from zcdl_common.export.info import Output, PackageInfo, asked, clean_name, clean_nickname, evaluation
 from zcdl_common.export.package import Package, build
 from zcdl_common.export.words import describe, documentation, training_details
 from zcdl_common.files import replacing
@@ -63,7 +63,8 @@ def export_run(run: Run, data: Data, say: Callable[[str], None] = print) -> Expo
     model = run.load()
     split = data.split if run.network.task.paired else data.split.of(run.facts.domain)
     sample = (split.test or split.validation)[0]
-    raw = test_image(sample.source.read(), model, run.facts.ndim)
+    _, smallest = asked(run.network, run.config, model.geometry)
+    raw = test_image(sample.source.read(), model.geometry.multiple, smallest)
     scaled = run.scaling(raw).astype(np.float32)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -87,15 +88,13 @@ def export_run(run: Run, data: Data, say: Callable[[str], None] = print) -> Expo
     return Exported(made.path, rows, opens, made.completeness)
 
 
-def test_image(image: Array, model: Model, ndim: int) -> Array:
+def test_image(image: Array, step: tuple[int, ...], smallest: tuple[int, ...]) -> Array:
     """The middle of a real image, of a size that the network takes: (Z)YXC in the file's own values."""
     from zcdl_common.patches import centre
 
-    geometry = model.geometry
-    smallest = [(2 * h // s + 1) * s for s, h in zip(geometry.multiple, geometry.halo, strict=True)]
     sides = [
-        max(least, min(n, LARGEST_TEST[ndim]) // s * s)
-        for n, s, least in zip(image.shape, geometry.multiple, smallest, strict=False)
+        max(least, min(n, LARGEST_TEST[len(step)]) // s * s)
+        for n, s, least in zip(image.shape, step, smallest, strict=False)
     ]
     short = [(0, max(0, side - n)) for side, n in zip(sides, image.shape, strict=False)]
     return centre(np.pad(image, [*short, (0, 0)], mode="symmetric"), sides)
@@ -121,9 +120,9 @@ def package_info(run: Run, model: Model, folder: Path, packed: Packed | None = N
     metrics = run.quality_control / "metrics.csv"
     if metrics.exists():
         attachments.append(Path(shutil.copyfile(metrics, folder / "quality_control.csv")))
+    halo, smallest = asked(network, run.config, model.geometry)
     outputs = tuple(
-        Output(m.name, m.channels, model.geometry.halo, range=m.range, description=m.meaning)
-        for m in packed.maps
+        Output(m.name, m.channels, halo, range=m.range, description=m.meaning) for m in packed.maps
     )
     attachments += packed.attachments
     name = f"{run.name} {BACK}" if facts.domain == "target" else run.name
@@ -137,6 +136,7 @@ def package_info(run: Run, model: Model, folder: Path, packed: Packed | None = N
         channel_axis="first" if network.backend == "torch" else "last",
         step=model.geometry.multiple,
         outputs=outputs,
+        min_size=smallest,
         preprocessing=tuple(run.scaling.zoo(facts.ndim)),
         pixel_size=facts.pixel_size,
         authors=run.config.authors or (),

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from zcdl_common.config import Config
+from zcdl_common.network import Geometry, Network
+
 Processing = Mapping[str, Any]
 """One step as the zoo writes it: ``{"id": "scale_range", "kwargs": {...}}``."""
 
@@ -137,6 +140,17 @@ def evaluation(
         "results": [[value] for _, value in scores.values()],
         "results_summary": summary,
     }
+
+
+def asked(network: Network, config: Config, geometry: Geometry) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Halo and smallest input size (Z)YX that a package states.
+
+    Where whole images are asked for nothing is cut off at the borders, and an image should be no smaller than
+    the patches that the network learned from; else something must be left without the halo.
+    """
+    if network.whole and config.patch_size:
+        return (0,) * len(geometry.multiple), tuple(config.patch_size)
+    return geometry.halo, smallest_size(geometry.multiple, geometry.halo)
 
 
 def smallest_size(step: Sequence[int], halo: Sequence[int]) -> tuple[int, ...]:

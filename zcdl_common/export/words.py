@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from zcdl_common.export.info import asked
 from zcdl_common.network import DIRECTIONS, Model
 from zcdl_common.run import Run
 
@@ -111,7 +112,7 @@ def training_details(run: Run, model: Model) -> dict[str, Any]:
 
 def _inference_time(run: Run, model: Model) -> str:
     """Measured time of the smallest input."""
-    sides = [(2 * h // m + 1) * m for h, m in zip(model.geometry.halo, model.geometry.multiple, strict=True)]
+    _, sides = asked(run.network, run.config, model.geometry)
     tile = np.zeros((1, *sides, len(run.facts.channels)), np.float32)
     model.forward(tile)
     begin = time.perf_counter()

@@ -33,6 +33,9 @@ class CycleGanConfig(AdversarialConfig):
 
     network: ClassVar[str] = "cyclegan"
 
+    intensity: float = setting(0.0, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
+    """Change brightness and contrast by up to this share; such images then pass for real ones."""
+
     blocks: int | None = setting(None, section="settings", label="residual blocks", more=True, ge=1, le=18)
     """Of each generator; more sees further and learns slower."""
     filters: int | None = setting(None, section="settings", label="filters", more=True, ge=4, le=128)

@@ -19,8 +19,9 @@ class TranslationConfig(AugmentedConfig, MixedConfig):
     scale: float = setting(0.0, section="augmentation", label="size change", ge=0.0, le=0.5)
     """Enlarge or shrink by up to this share. Interpolation smooths fine texture: leave 0 where it matters."""
 
-    intensity: float = setting(0.0, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
-    """Change brightness and contrast of the source by up to this share."""
+    intensity: float = setting(0.3, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
+    """Change brightness and contrast of the source by up to this share: how an image is scaled depends on how
+    much it happens to show, and the prediction should not."""
     noise: float = setting(0.0, section="augmentation", label="noise", ge=0.0, le=1.0)
     """Add noise to the source with a standard deviation of up to this share of the contrast."""
 
