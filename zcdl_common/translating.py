@@ -9,7 +9,7 @@ import numpy as np
 
 from zcdl_common import restoring
 from zcdl_common.errors import DataError
-from zcdl_common.scales import Fixed, MeanStd
+from zcdl_common.scales import Fixed
 from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
 
 SCORES = ("pearson_r", "psnr", "ssim", "nrmse")
@@ -35,8 +35,8 @@ def target_image(sample: Sample, facts: Facts) -> Array:
 
 
 def standard_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
-    """Channels of the target images, and their usual mean and standard deviation."""
-    return _facts(samples, lambda opened: _middle([MeanStd().limits(image) for image in opened]))
+    """Channels of the target images, and mean and standard deviation of all their pixels."""
+    return _facts(samples, Fixed.mean_std)
 
 
 def range_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
@@ -52,11 +52,6 @@ def value_range(images: Sequence[Any]) -> Fixed:
     found = Fixed.percentiles(images, 0.1, 99.9)
     middle = [low + span / 2 for low, span in zip(found.mean, found.std, strict=True)]
     return Fixed(tuple(middle), tuple(span / 2 for span in found.std))
-
-
-def _middle(limits: Sequence[Any]) -> Fixed:
-    offset, span = (np.median([one[i] for one in limits], axis=0).tolist() for i in (0, 1))
-    return Fixed(tuple(offset), tuple(span))
 
 
 def _facts(samples: Sequence[Sample], scale: Any) -> dict[str, Any]:

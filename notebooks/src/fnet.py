@@ -72,7 +72,7 @@ nb.look()
 # %% [markdown]
 # ## 3 Settings
 #
-# The values below were filled in from your images, with the reason beside each. Leave them as they are for the first training. What usually pays off later: more `epochs` while the validation loss still falls, and more pairs. Every image, transmitted light and fluorescence alike, is scaled to mean 0 and standard deviation 1, as in the publication; predictions come back in the usual units of your fluorescence images.
+# The values below were filled in from your images, with the reason beside each. Leave them as they are for the first training. What usually pays off later: more `epochs` while the validation loss still falls, and more pairs. Every transmitted-light image is scaled to mean 0 and standard deviation 1, as in the publication; fluorescence images are all scaled alike, so that predictions come back in their units. Take all of them with the same exposure.
 
 # %% Settings
 nb.settings()

@@ -23,7 +23,8 @@ class FnetModel(ImageModel):
     References
     ----------
     Ounkomol et al. 2018, doi:10.1038/s41592-018-0111-2: the network, mean squared error, Adam with a first
-    moment of 0.5, and every image at mean 0 and standard deviation 1, targets as well.
+    moment of 0.5, and every image at mean 0 and standard deviation 1. There each target was scaled by itself;
+    here all are alike.
     """
 
     def __init__(self, config: FnetConfig, facts: Facts):
