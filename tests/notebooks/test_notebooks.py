@@ -14,7 +14,7 @@ from zcdl_common.run import open_run
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-FLOOR = {"stardist": 0.6, "care": 18.0, "noise2void": 18.0, "unet": 0.6, "fnet": 0.6, "pix2pix": 0.3, "cyclegan": 10.0}
+FLOOR = {"stardist": 0.6, "care": 18.0, "noise2void": 18.0, "unet": 0.6, "fnet": 0.6, "pix2pix": 0.3, "cyclegan": 8.0}
 """Score (primary metric of the network) that the few epochs of NETWORK.yaml reach at least, or at most where
 less is better."""
 
@@ -55,6 +55,12 @@ def test_the_loss_falls_and_the_score_exceeds_the_floor(executed):
     assert beyond > 0, f"{score} after {len(history)} epochs"
     assert summary["verdict"] in ("better", "worse", "same", "unclear")
     assert summary["metrics"][summary["primary"]]["classical"]["mean"] is not None
+    if not run.network.task.paired:  # images without content may look real enough: the test has partners
+        scores = {metric: of["network"]["mean"] for metric, of in summary["metrics"].items()}
+        untouched = {metric: of["input"]["mean"] for metric, of in summary["metrics"].items() if of["input"]}
+        assert score < untouched[summary["primary"]]
+        assert scores["pearson_r"] > untouched["pearson_r"]
+        assert scores["cycle_error"] < 1, "less is lost than the contrast of the images"
 
 
 def test_report_predictions_and_package_are_there(executed):
