@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zcdl_common import session, training
+from zcdl_common import listeners, session, training
 from zcdl_common.errors import RunError
 from zcdl_common.run import open_run
 
@@ -29,6 +29,16 @@ def test_the_losses_table_has_a_row_an_epoch(finished):
     assert table["epoch"].tolist() == [1, 2]
     assert {"loss", "val_loss", "val_iou", "learning_rate", "seconds"} <= set(table.columns)
     assert table["learning_rate"].is_monotonic_decreasing and (table["seconds"] > 0).all()
+
+
+def test_a_score_that_was_no_number_comes_back_as_such(trained):
+    path = trained.folder / "losses.csv"
+    table = pd.read_csv(path)
+    table.loc[1, "val_loss"] = np.nan
+    table.to_csv(path, index=False)
+    history = trained.history()
+    assert np.isnan(history[1]["val_loss"]) and history[0]["val_loss"] == table["val_loss"][0]
+    assert listeners.best_epoch(history, trained.network.best) == 0
 
 
 def test_the_same_seed_repeats_a_run_bit_by_bit(finished, images_2d, make, tmp_path):

@@ -6,6 +6,7 @@ from held import Held
 from scipy import ndimage
 
 from zcdl_common import networks, restoring, translating
+from zcdl_common.data import open_data
 from zcdl_common.errors import DataError
 from zcdl_common.images import ImageRef
 from zcdl_common.metrics.images import pearson_r
@@ -241,3 +242,22 @@ def test_a_target_is_read_in_its_own_units():
     sample = Sample("a", "a", Held(smooth(0)[..., None]), Held(values))
     found = translating.target_image(sample, facts_of("dna"))
     assert found.dtype == np.float32 and np.array_equal(found, values)
+
+
+@pytest.mark.parametrize("name", ["fnet", "care"])
+def test_images_without_partners_are_sent_to_whom_they_are_for(make, tmp_path, name):
+    """The task says so, not its name."""
+    for part, image in (("images", "a"), ("targets", "b")):
+        make.write(tmp_path / part / f"{image}.tif", make.blobs((48, 40), 0)[0])
+    network = networks.get(name)
+    config = network.Config.parse({k: str(tmp_path / v) for k, v in FOLDERS.items()})
+    with pytest.raises(DataError) as said:
+        open_data(config, network)
+    sent = "Images without partners are for the CycleGAN notebook." in str(said.value)
+    assert sent == (name == "fnet") and str(said.value) == str(said.value).strip()
+    other = replace(network, task=replace(network.task, without_partners="Draw them."))
+    with pytest.raises(DataError, match=r"accordingly\. Draw them\.$"):
+        open_data(config, other)
+
+
+FOLDERS = {"source": "images", "target": "targets"}
