@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from zcdl_common import kept
@@ -46,11 +47,17 @@ class Judged:
     """Metrics by method: network, classical and, where it makes sense, input."""
 
     def methods(self, task: Task) -> dict[str, Prediction]:
-        """What was said, by whom; the input stands for itself where it can be compared with the truth."""
+        """What was said, by whom; the input stands for itself where it can be compared with the truth.
+
+        Without pairs it is compared with real images of the other kind, in grey where channels differ.
+        """
         said = {"network": self.network, "classical": self.classical}
-        comparable = self.truth is not None or not task.paired
-        if comparable and task.input_is_prediction and self.source.shape == self.network.main.shape:
+        alike = self.source.shape == self.network.main.shape
+        if task.input_is_prediction and alike and (self.truth is not None or not task.paired):
             said["input"] = Prediction(self.source)
+        elif not task.paired:
+            grey = self.source.mean(axis=-1, keepdims=True, dtype=np.float32)
+            said["input"] = Prediction(np.broadcast_to(grey, self.network.main.shape))
         return said
 
 

@@ -86,7 +86,8 @@ def scores(
 
     found = {"feature_distance": distance_to_set(prediction.main, reference.domain)}
     if "back" in prediction.extra:
-        found["cycle_error"] = cycle_error(source, prediction.extra["back"])
+        span = 2 * np.asarray(facts.extra["source_span"])  # -1 to 1
+        found["cycle_error"] = cycle_error(source, prediction.extra["back"], span)
     if truth is not None:
         found |= translating.scores(truth, prediction, facts, source)
     elif "disagreement" in prediction.extra:

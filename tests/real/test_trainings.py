@@ -82,7 +82,7 @@ def train(name, images, results, **params):
 
 
 def mean(summary, metric, method="network"):
-    return summary["metrics"][metric][method]["mean"]
+    return (summary["metrics"][metric][method] or {"mean": float("nan")})["mean"]
 
 
 @pytest.mark.real
@@ -102,11 +102,6 @@ RESIDUAL = ("residual_white", "residual_structure", "residual_correlation", "res
 def beats(summary, *metrics, rivals=("classical",)):
     """Whether the network is better than its rivals in the mean of all these scores."""
     return all(mean(summary, m) > mean(summary, m, rival) for m in metrics for rival in rivals)
-
-
-def beats_less(summary, *metrics):
-    """Whether the network is lower than the classical method in the mean of all these scores."""
-    return all(mean(summary, m) < mean(summary, m, "classical") for m in metrics)
 
 
 class Case(NamedTuple):
@@ -165,8 +160,10 @@ def restores(summary):
 
 
 def looks_real(summary):
-    """Nearer to real images than the classical method, one by one and as a set; and the way back is found."""
-    return beats_less(summary, "feature_distance", "set_distance") and mean(summary, "cycle_error") < 0.5
+    """Far nearer to real images than the untouched ones, one by one and as a set; the way back is found."""
+    far, near = (mean(summary, "feature_distance", who) for who in ("input", "network"))
+    sets = [mean(summary, "set_distance", who) for who in ("network", "input")]
+    return near < far / 4 and sets[0] < sets[1] / 2 and mean(summary, "cycle_error") < 0.2
 
 
 LONG = [
@@ -194,9 +191,10 @@ LONG = [
     Case("fnet", "embryos, computed bright field", embryos_in_light, 8, lambda s: beats(s, "pearson_r"),
          TRANSLATED, "ZYX"),
     Case("pix2pix", BACTERIA, at(BACTERIA), 8, lambda s: beats(s, "pearson_r"), TRANSLATED, "YX"),
-    Case("pix2pix", STAINS, at(STAINS), 8, lambda s: beats(s, "pearson_r"), TRANSLATED, "YX"),
+    # a made image looks real and so is further from the truth than a mean of all that is possible
+    Case("pix2pix", STAINS, at(STAINS), 8, lambda s: mean(s, "pearson_r") > 0.55, TRANSLATED, "YX"),
     Case("cyclegan", TISSUE, at(TISSUE), 10, looks_real,
-         ("feature_distance", "set_distance", "intensity_distance"), "YX"),
+         ("feature_distance", "set_distance", "intensity_distance", "cycle_error"), "YX"),
 ]  # fmt: skip
 
 

@@ -175,14 +175,14 @@ def test_a_large_image_counts_no_more_than_a_small_one():
     assert intensity_distance([dark, large], [dark, bright]) == 0
 
 
-def test_cycle_error_is_nothing_for_equal_images_and_one_for_the_mean():
+def test_cycle_error_is_the_difference_in_parts_of_the_range_of_each_channel():
     image = np.random.default_rng(0).integers(0, 255, (20, 30, 2), np.uint8)
-    assert cycle_error(image, image) == 0
-    assert cycle_error(image, np.full(image.shape, image.mean())) == pytest.approx(1)
-    assert cycle_error(image, image + 0.5 * image.std()) == pytest.approx(0.5)
-    assert np.isnan(cycle_error(np.ones((4, 4, 1)), np.ones((4, 4, 1))))
+    span = np.array([200.0, 50.0])
+    assert cycle_error(image, image, span) == 0
+    assert cycle_error(image, image + 0.5 * span, span) == pytest.approx(0.5)
+    assert cycle_error(image, image + np.array([20.0, 0.0]), span) == pytest.approx(0.1 / np.sqrt(2))
     with pytest.raises(DataError):
-        cycle_error(image, image[:10])
+        cycle_error(image, image[:10], span)
 
 
 def test_local_patterns_are_counted_as_by_hand():

@@ -116,21 +116,25 @@ def intensity_distance(images: Sequence[Array], reference: Sequence[Array]) -> f
     return float(np.mean([wasserstein_distance(a, b) for a, b in zip(ours.T, real.T, strict=True)] / scale))
 
 
-def cycle_error(image: Array, back: Array) -> float:
-    """What a round trip to the other domain and back loses: 0 nothing, 1 as much as a constant image does.
+def cycle_error(image: Array, back: Array, span: Array) -> float:
+    """What a round trip to the other domain and back loses, in parts of the brightness range; 0 is nothing.
 
-    Root of the mean squared difference, in standard deviations of `image`, over all pixels and channels of
-    (Z)YXC; NaN for a constant image. A small error is no proof of a good translation: networks hide in it
-    what they need for the way back.
+    Root of the mean squared difference over all pixels and channels. A small error is no proof of a good
+    translation: networks hide in it what they need for the way back.
+
+    Parameters
+    ----------
+    image, back : ndarray
+        (Z)YXC.
+    span : ndarray
+        Brightness range of images of that kind, (C,). Not of the image itself: hardly anything may be on it.
 
     References
     ----------
     Chu, C. et al. (2017). CycleGAN, a master of steganography. arXiv:1712.02950
     """
     same_shape(image, back)
-    true = image.astype(np.float64)
-    spread = float(true.std())
-    return float(np.sqrt(np.mean((true - back) ** 2)) / spread) if spread > 0 else float("nan")
+    return float(np.sqrt(np.mean(((image.astype(np.float64) - back) / span) ** 2)))
 
 
 def _inside(windows: Array, owner: Array) -> float:

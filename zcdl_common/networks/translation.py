@@ -26,4 +26,4 @@ class TranslationConfig(AugmentedConfig, MixedConfig):
     """Add noise to the source with a standard deviation of up to this share of the contrast."""
 
     disagreement: bool = setting(False, section="use", label="also save where it is unsure", use=True)
-    """Also writes how much the prediction changes as the image is turned and mirrored; 8 times as slow."""
+    """Also writes how much the prediction changes as the image is turned; up to 8 times slower."""

@@ -93,8 +93,9 @@ DEFINITIONS = {
     "rmse_nm": "root mean squared distance of matched localisations, in nanometres.",
     "frc_nm": "resolution at which the Fourier ring correlation falls to 1/7, in nanometres.",
     "cycle_error": (
-        "root mean squared difference between an image and its translation there and back, in standard "
-        "deviations of the image. 0 is none lost; a network can hide in its result what the way back needs."
+        "root mean squared difference between an image and its translation there and back, in parts of the "
+        "brightness range of such images. 0 is nothing lost; a network can hide in its result what the way "
+        "back needs."
     ),
     "feature_distance": (
         "how unlike the real images of the other kind a translated image looks (texture and brightness at "
