@@ -83,9 +83,20 @@ def _scale(run: Run, image: Any) -> Callable[[Array], Array]:
     return lambda part: run.scaling.apply(part, limits)  # type: ignore[no-any-return]
 
 
+ALIKE = (
+    "it was cut into tiles that share one normalisation: brightness and contrast may differ a little from "
+    "images in one piece"
+)
+
+
+def _by_tiles(model: Model, shape: Sequence[int]) -> bool:
+    """Whether an image (Z)YX is cut into tiles that each would be normalised by what it shows itself."""
+    return isinstance(model, Across) and len(tiles(tuple(shape), model.geometry)) > 1
+
+
 def _forward(model: Model, image: Any, scale: Callable[[Array], Array]) -> Forward:
-    """What predicts the tiles of an image, alike where each would be normalised by what it shows itself."""
-    if not isinstance(model, Across) or len(tiles(image.shape[:-1], model.geometry)) == 1:
+    """What predicts the tiles of an image."""
+    if not isinstance(model, Across) or not _by_tiles(model, image.shape[:-1]):
         return model.forward
     return model.across(spread(image, model.geometry, scale=scale))
 
@@ -169,7 +180,12 @@ def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_ab
     # the size decides how an image is read; a wrong guess costs memory or time, never the result
     if np.prod(info.shape, dtype=float) * info.channels > stream_above and len(frames) == 1:
         written, note = _stream(run, model, ref, target, pixel_size)
-        note = "; ".join(["too large for memory: it was written tile by tile", *[note] * bool(note)])
+        said = [
+            "too large for memory: it was written tile by tile",
+            note,
+            ALIKE * _by_tiles(model, info.shape),
+        ]
+        note = "; ".join(filter(None, said))
         return Written(ref.path.name, tuple(written), note=note, source=ref)
     outputs, files = resolve(task.outputs), resolve(task.files) if task.files else None
     made, kept = [], []
@@ -191,7 +207,7 @@ def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_ab
             labels=first.labels,
         )
         paths.append(path)
-    note = ""
+    note = ALIKE * _by_tiles(model, info.shape)
     if files:
         images = (frame.read() for frame in frames)
         more, note = files(kept, images, run.facts, pixel_size, target, ref.group)

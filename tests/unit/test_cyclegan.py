@@ -441,6 +441,7 @@ def test_an_image_larger_than_memory_is_written_as_one_in_memory_is(kinds, make,
     (streamed,) = predict.predict_folder(run, model, source, tmp_path / "a", stream_above=100)
     (whole,) = predict.predict_folder(run, model, source, tmp_path / "b")
     assert "tile by tile" in streamed.note and len(asked) == 2
+    assert all("one normalisation" in written.note for written in (streamed, whole))
     one, other = (find_images(str(w.outputs[0]), "written")[0].read() for w in (streamed, whole))
     assert one.shape == (300, 320, 3)
     np.testing.assert_array_equal(one, other)
