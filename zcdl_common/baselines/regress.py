@@ -12,7 +12,7 @@ import numpy as np
 from zcdl_common.baselines import MOST_IMAGES, Classical, forest
 from zcdl_common.baselines.denoise import Pair, aspect_of
 from zcdl_common.baselines.held_out import folds, halves
-from zcdl_common.baselines.sampled import Described, bounds, describe, known_pixels, without_gaps
+from zcdl_common.baselines.sampled import Described, describe, known_pixels, without_gaps
 from zcdl_common.errors import DataError
 from zcdl_common.metrics.images import pearson_r
 from zcdl_common.task import Array
@@ -21,6 +21,10 @@ NOTICEABLE = 0.05
 """A smaller correlation (0.25 % of the variance) is taken for none."""
 
 LINEAR, TREES = "ridge regression", "extra-trees regression"
+Percentiles = tuple[float, float]
+RANGES: tuple[Percentiles, ...] = ((1.0, 99.8), (0.1, 99.9))
+"""Between which percentiles the brightness of an image is taken: what counts may be a few of its pixels, and
+then the first of these differ from image to image by how many there are."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Regression:
     model: Any
     aspect: float
     """Distance of planes over distance of pixels."""
+    percentiles: Percentiles
+    """Between which the brightness of an image is taken."""
     mean: Array
     """Of the targets learned from, float32 (K,)."""
     spread: Array
@@ -38,7 +44,8 @@ class Regression:
     def __call__(self, source: Array) -> Array:
         result = np.empty((*source.shape[:-1], len(self.mean)), np.float32)
         source = without_gaps(source)
-        return forest.fill(result, source, self.aspect, bounds(source), self.evaluate)
+        limits = forest.intensity_bounds(source, *self.percentiles)
+        return forest.fill(result, source, self.aspect, limits, self.evaluate)
 
     def evaluate(self, rows: Array) -> Array:
         """Target of each row of features (P, F): float32 (P, K)."""
@@ -100,31 +107,44 @@ def regress(
     if single:
         images = _usable(halves(*images[0]))
     aspect = aspect_of(pixel_size)
-    described: list[Described] = []
-    for number, pair in enumerate(images):
-        if len(described) < 2 or not late():
-            described.append(describe(*pair, aspect, np.random.default_rng([seed, number]), len(images)))
+    described: dict[Percentiles, list[Described]] = {}
+    for percentiles in RANGES:
+        if described and late():
+            break
+        parts = described[percentiles] = []
+        for number, pair in enumerate(images):
+            if len(parts) < 2 or not late():
+                rng = np.random.default_rng([seed, number])
+                parts.append(describe(*pair, aspect, rng, len(images), percentiles))
 
-    judged = "the two halves of the training image" if single else f"{len(described)} training images"
+    used = max(map(len, described.values()))
+    judged = "the two halves of the training image" if single else f"{used} training images"
     scores: dict[str, float] = {}
     took: dict[str, float] = {}
-    found: dict[str, Regression] = {}
+    chosen: dict[str, Percentiles] = {}
+    ranges, by_range = list(described), dict.fromkeys(described, 0.0)
     for name, make in MODELS.items():
         begun = time.monotonic()
-        # The first method is always tried: a comparison needs one.
-        candidate = _tuned(described, make, aspect, seed, late if scores else lambda: False)
-        if candidate is not None:
-            scores[name], found[name] = candidate
+        for percentiles in sorted(ranges, key=lambda one: -by_range[one]):  # the likelier first
+            # The first method is always tried: a comparison needs one.
+            never = late if scores else lambda: False
+            score = _held_out(described[percentiles], make, aspect, percentiles, seed, never)
+            if score is None:
+                continue
+            by_range[percentiles] = score
+            if score > scores.get(name, -np.inf):
+                scores[name], chosen[name] = score, percentiles
             took[name] = time.monotonic() - begun
     best = max(scores, key=lambda name: scores[name])
-    left_out = [f"{len(images) - len(described)} images"] if len(described) < len(images) else []
+    found = _fit(described[chosen[best]], MODELS[best], aspect, chosen[best], seed)
+    left_out = [f"{len(images) - used} images"] if used < len(images) else []
     left_out += [name for name in MODELS if name not in scores]
     return Classical(
         name=best,
-        description=_describe(best, scores, judged)
+        description=_describe(best, scores, judged, found.percentiles)
         + (f" Not used within {seconds:g} s: {', '.join(left_out)}." if left_out else ""),
         scores=scores,
-        predict=found[best],
+        predict=found,
         seconds=took,
     )
 
@@ -155,27 +175,33 @@ MODELS: dict[str, Callable[[int], tuple[Any, str]]] = {LINEAR: _linear, TREES: _
 """Seed -> an unfitted regression of scikit-learn, and what it calls its weights."""
 
 
-def _tuned(
+def _held_out(
     described: Sequence[Described],
     make: Callable[[int], tuple[Any, str]],
     aspect: float,
+    percentiles: Percentiles,
     seed: int,
     late: Callable[[], bool],
-) -> tuple[float, Regression] | None:
-    """Cross-validated score and a regression on all images; None when time runs out."""
+) -> float | None:
+    """Cross-validated score; None when time runs out."""
     found = []
     for use, score in folds(len(described)) if len(described) > 1 else []:
         if late():
             return None
-        half = _fit([d for d, used in zip(described, use, strict=True) if used], make, aspect, seed)
+        part = [d for d, used in zip(described, use, strict=True) if used]
+        half = _fit(part, make, aspect, percentiles, seed)
         judges = (d for d, held in zip(described, score, strict=True) if held)
         found += [correlation(d.test_goals, half.evaluate(d.test_rows)) for d in judges]
     known = [r for r in found if not np.isnan(r)]
-    return float(np.mean(known)) if known else 0.0, _fit(described, make, aspect, seed)
+    return float(np.mean(known)) if known else 0.0
 
 
 def _fit(
-    described: Sequence[Described], make: Callable[[int], tuple[Any, str]], aspect: float, seed: int
+    described: Sequence[Described],
+    make: Callable[[int], tuple[Any, str]],
+    aspect: float,
+    percentiles: Percentiles,
+    seed: int,
 ) -> Regression:
     rows = np.concatenate([d.rows for d in described])
     goals = np.concatenate([d.goals for d in described]).astype(float)
@@ -191,7 +217,7 @@ def _fit(
     if hasattr(model, "n_jobs"):
         # Threads add up the trees in any order, which decides the last digits: one makes them repeatable.
         model.n_jobs = 1
-    return Regression(model, aspect, mean.astype(np.float32), spread.astype(np.float32))
+    return Regression(model, aspect, percentiles, mean.astype(np.float32), spread.astype(np.float32))
 
 
 def correlation(truth: Array, found: Array) -> float:
@@ -201,11 +227,11 @@ def correlation(truth: Array, found: Array) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _describe(best: str, scores: dict[str, float], judged: str) -> str:
+def _describe(best: str, scores: dict[str, float], judged: str, percentiles: Percentiles) -> str:
     ranking = ", ".join(f"{name} {r:.3f}" for name, r in scores.items())
     text = (
-        f"{best} on intensity, edges and curvature at several scales. Mean Pearson r on {judged}, held out "
-        f"in turn: {ranking}."
+        f"{best} on intensity (percentiles {percentiles[0]:g} to {percentiles[1]:g} of each image), edges "
+        f"and curvature at several scales. Mean Pearson r on {judged}, held out in turn: {ranking}."
     )
     if scores[best] < NOTICEABLE:
         text += " That is no better than the mean intensity of the targets: no method found it in the source."

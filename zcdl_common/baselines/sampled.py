@@ -29,7 +29,14 @@ class Described(NamedTuple):
     test_goals: Array
 
 
-def describe(source: Array, target: Array, aspect: float, rng: np.random.Generator, count: int) -> Described:
+def describe(
+    source: Array,
+    target: Array,
+    aspect: float,
+    rng: np.random.Generator,
+    count: int,
+    percentiles: tuple[float, float] = (1.0, 99.8),
+) -> Described:
     """Features and targets of pixels of one out of `count` images, drawn by their `chances`.
 
     Parameters
@@ -38,9 +45,11 @@ def describe(source: Array, target: Array, aspect: float, rng: np.random.Generat
         (Z)YXC and (Z)YXK; pixels without a finite target are left out, but one has to be finite.
     aspect
         Distance of planes over distance of pixels.
+    percentiles
+        Of the image, between which its brightness is taken.
     """
     source = without_gaps(source)
-    limits = bounds(source)
+    limits = forest.intensity_bounds(source, *percentiles)
     known = known_pixels(target)
     regions = _regions(source.shape, known, rng)
     share = sum(known[region].sum() for region in regions) / known.sum()
@@ -53,11 +62,6 @@ def describe(source: Array, target: Array, aspect: float, rng: np.random.Generat
         fit, test = (rng.random(chance[region].shape) < chance[region] for chance in (to_fit, to_score))
         parts.append(Described(rows[fit], goals[fit], 1 / to_fit[region][fit], rows[test], goals[test]))
     return Described(*map(np.concatenate, zip(*parts, strict=True)))
-
-
-def bounds(source: Array) -> Array:
-    """Brightness that features are taken at: few pixels may hold all that there is to see, (2, C)."""
-    return forest.intensity_bounds(source, 0.1, 99.9)
 
 
 def chances(target: Array, known: Array, n: float) -> Array:
