@@ -241,7 +241,7 @@ def test_scores_with_and_without_a_truth(make):
     other = [make.blobs((64, 64), i)[0][..., None].astype(np.float32) for i in range(6)]
     source = make.blobs((64, 64), 20)[0][..., None]
     extra = {"target_channels": ("c",), "target_offset": (0.0,), "target_span": (1.0,)}
-    facts = Facts(2, ("c",), ((64, 64),), "uint16", extra=extra)
+    facts = Facts(2, ("c",), ((64, 64),), "uint16", extra={**extra, "source_span": (50.0,)})
     reference = unpaired.reference([*held([source]), *held(other, "target")], facts)
     assert len(reference.images) == 6 and np.array_equal(reference.images[0], other[0])
 
@@ -251,6 +251,9 @@ def test_scores_with_and_without_a_truth(make):
         unpaired.scores(None, Prediction(image, back), facts, source, reference) for image in (like, unlike)
     )
     assert set(one) == {"feature_distance", "cycle_error"} and one["cycle_error"] == 0
+    lost = {"back": source.astype(np.float32) + 10}  # the range is twice the span
+    missed = unpaired.scores(None, Prediction(like, lost), facts, source, reference)
+    assert missed["cycle_error"] == pytest.approx(0.1)
     assert one["feature_distance"] < 1 < two["feature_distance"]
     with_truth = unpaired.scores(like, Prediction(like, back), facts, source, reference)
     assert with_truth["pearson_r"] == pytest.approx(1)
