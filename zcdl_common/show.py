@@ -153,7 +153,10 @@ def preview(prepared: Prepared) -> None:
         sample = samples[i * len(samples) // 6 if len(samples) > 6 else i % len(samples)]
         before.append(plain.patch(sample, np.random.default_rng(seed)))  # type: ignore[attr-defined]
         after.append(model.patch(sample, np.random.default_rng(seed)))
-    figure(plots.patches(before, after, draw=resolve(prepared.network.task.picture)))
+    draw = resolve(prepared.network.task.picture)
+    if prepared.network.task.input_is_prediction and before[0][1] is not None:  # targets hide their images
+        figure(plots.patches(*([(source, None) for source, _ in row] for row in (before, after)), draw=draw))
+    figure(plots.patches(before, after, draw=draw))
     batch = model.batch(samples, np.random.default_rng(0))
     model.step(batch, 0.0)
     begin = time.perf_counter()
