@@ -77,7 +77,7 @@ def plan(config: FnetConfig, facts: Facts) -> Plan:
             ),
             "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
             "patches_per_image": patches_an_image(facts, patch, batch),
-            "epochs": (100, "enough for most data; a time limit or early stopping may end sooner"),
+            "epochs": (300, "a tenth of the steps of the publication; a time limit may end sooner"),
             "learning_rate": (1e-3, "as in the publication; it falls as training goes on"),
         },
     )
