@@ -179,7 +179,10 @@ def plan(config: StarDistConfig, facts: Facts) -> Plan:
             "patch_size": (patch, patch_reason(facts, f"{span}, with its neighbours")),
             "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
             "patches_per_image": patches_an_image(facts, patch, batch, steps=100 if gpu else 32, most=512),
-            "epochs": (100, "enough for most data; a time limit or early stopping may end sooner"),
+            "epochs": (
+                150 if facts.ndim == 3 else 100,
+                "enough for most data; a time limit or early stopping may end sooner",
+            ),
             "learning_rate": (1e-3, "fast, and still steady; it falls as training goes on"),
         },
     )
