@@ -186,7 +186,7 @@ LONG = [
          lambda s: beats(s, "ap50", "ap70"), ("ap50", "ap70", "f1_50", "pq"), "YX"),
     Case("stardist", "stardist3d/bbbc050_nuclei", at("stardist3d/bbbc050_nuclei"), 10,
          lambda s: beats(s, "ap50"), ("ap50", "ap70"), "ZYX"),
-    Case("fnet", BACTERIA, at(BACTERIA), 5, lambda s: beats(s, "pearson_r"), TRANSLATED, "YX"),
+    Case("fnet", BACTERIA, at(BACTERIA), 9, lambda s: beats(s, "pearson_r"), TRANSLATED, "YX"),
     Case("fnet", NEURONS, three_stains, 6, lambda s: beats(s, "pearson_r"), TRANSLATED, "CYX"),
     Case("fnet", "embryos, computed bright field", embryos_in_light, 8, lambda s: beats(s, "pearson_r"),
          TRANSLATED, "ZYX"),
