@@ -122,9 +122,8 @@ def _cut_short(history: list[dict[str, float]], run: Run) -> str:
     if not limit or len(history) >= epochs or len(history) < 5:
         return ""
     task = run.network.task
-    if not task.needs_target or not _tells(
-        run
-    ):  # alone, its loss levels off at the noise: progress hardly shows
+    # alone, the loss levels off at the noise; without pairs it knows the way back alone
+    if not task.needs_target or not _tells(run):
         missed = "noise is left or detail lost" if not task.needs_target else "results do not look real yet"
         return (
             f"The time limit ended training after {len(history)} of {epochs} epochs: if {missed}, give it "

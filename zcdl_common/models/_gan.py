@@ -17,6 +17,8 @@ from zcdl_common.task import Array, Batch, Facts
 
 Terms = dict[str, torch.Tensor]
 """Parts of a loss by name."""
+JUDGE_LEVELS = 3
+"""Patches of 70 pixels are judged, as in both publications."""
 
 
 class GanModel(ImageModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,8 @@ class ImageModel(TorchModel):
 
     kwargs: Mapping[str, Any]
     """What the architecture is built with; it also takes ``gain`` and ``offset``."""
-
-    def distance(self, found: Array, true: Array) -> float:
-        """How far an image is from the true one, scaled: the validation loss."""
-        raise NotImplementedError
+    distance: Callable[[Array, Array], float]
+    """How far an image is from the true one, scaled: the validation loss."""
 
     def patch(self, sample: Sample, rng: np.random.Generator) -> tuple[Array, Array]:
         """One patch of one pair, augmented where that is asked for."""

@@ -15,7 +15,7 @@ from zcdl_common.augment import augment
 from zcdl_common.errors import RunError
 from zcdl_common.models import _torch
 from zcdl_common.models._across import with_shared_norm
-from zcdl_common.models._gan import GanModel, Terms
+from zcdl_common.models._gan import JUDGE_LEVELS, GanModel, Terms
 from zcdl_common.models._torch_model import VALIDATE_AT_MOST
 from zcdl_common.models.nets import cyclegan as nets
 from zcdl_common.models.nets import patchgan
@@ -24,9 +24,6 @@ from zcdl_common.networks.cyclegan import STEP, CycleGanConfig
 from zcdl_common.patches import busy, centre, cut
 from zcdl_common.task import Array, Batch, Facts, Sample
 from zcdl_common.tiles import predict_whole
-
-JUDGE_LEVELS = 3
-"""Patches of 70 pixels are judged, as in the publication."""
 
 
 class CycleGanModel(GanModel):

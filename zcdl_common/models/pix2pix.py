@@ -9,15 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zcdl_common.models._gan import GanModel, Terms
+from zcdl_common.models._gan import JUDGE_LEVELS, GanModel, Terms
 from zcdl_common.models.nets import patchgan
 from zcdl_common.models.nets import pix2pix as nets
 from zcdl_common.network import Geometry, Map
 from zcdl_common.networks.pix2pix import Pix2PixConfig
 from zcdl_common.task import Array, Facts
-
-JUDGE_LEVELS = 3
-"""Patches of 70 pixels are judged, as in the publication."""
 
 
 class Pix2PixModel(GanModel):
