@@ -63,13 +63,13 @@ class GanModel(ImageModel):
         self.begin_step(batch, learning_rate)
         made, total = [], {}
         size = len(batch["source"])
-        pieces = list(self._pieces(batch))
+        pieces, generators = list(self._pieces(batch)), self._weights(self.sides["net"])
         for piece in pieces:
             with _torch.autocast(self.arithmetic, self.device):
                 terms, images = self.make(piece)
             share = len(piece["source"]) / size
             # gradients of the judges are not asked for here
-            self.scaled(sum(terms.values()) * share).backward(inputs=self._weights(self.sides["net"]))
+            self.scaled(sum(terms.values()) * share).backward(inputs=generators)
             for name, term in terms.items():
                 total[name] = total.get(name, 0.0) + term.detach() * share
             made.append({name: image.detach() for name, image in images.items()})
