@@ -71,8 +71,9 @@ class Real(NamedTuple):
 def reference(samples: Sequence[Sample], facts: Facts) -> Real:
     """What translated images should look like: at most 100 training images of the other domain."""
     there = wanted(samples, facts)[1]
-    images = [there[i].source.read() for i in evenly(range(len(there)))]
-    return Real(images, domain_of(images))
+    chosen = evenly(there)
+    images = [sample.source.read() for sample in chosen]
+    return Real(images, domain_of(images, groups=[sample.group for sample in chosen]))
 
 
 def scores(
@@ -111,10 +112,10 @@ def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
 
     rng = np.random.default_rng(seed)
     here, there = (
-        [part[i].source.read() for i in rng.permutation(len(part))[:LEARNED_FROM]]
-        for part in wanted(samples, facts)
+        [part[i] for i in rng.permutation(len(part))[:LEARNED_FROM]] for part in wanted(samples, facts)
     )
-    found = recolour(here, there, seed=seed)
+    images = ([sample.source.read() for sample in part] for part in (here, there))
+    found = recolour(*images, groups=[sample.group for sample in there], seed=seed)
     return Baseline(found.name, found.description, lambda image: Prediction(found.predict(image)))
 
 

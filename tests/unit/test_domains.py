@@ -1,6 +1,7 @@
 """Images of two kinds that are no pairs: from folders to samples, to what the doctor says, to scores."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from zcdl_common import checkup, networks, session, show, unpaired
 from zcdl_common.data import open_data, with_test
 from zcdl_common.errors import ConfigError, DataError
+from zcdl_common.metrics.distributions import distance_to_set
 from zcdl_common.networks.cyclegan import CycleGanConfig
 from zcdl_common.run import open_run
 from zcdl_common.samples.translate import brightfield_to_nuclei
@@ -263,6 +265,23 @@ def test_scores_with_and_without_a_truth(make):
     assert sets[0]["intensity_distance"] == pytest.approx(0, abs=1e-6)
     assert sets[1]["intensity_distance"] > 1
     assert sets[0]["set_distance"] < 0.05 < sets[1]["set_distance"]
+
+
+def test_frames_of_a_movie_are_not_what_real_images_are_measured_by(make):
+    rng = np.random.default_rng(0)
+    movies = [make.blobs((96, 96), i)[0][..., None].astype(np.float32) for i in range(8)]
+    frames = [np.rint(image + rng.normal(0, 2, image.shape)) for image in movies for _ in range(4)]
+    own = held(frames, "target")
+    grouped = [replace(sample, group=f"movie{i // 4}") for i, sample in enumerate(own)]
+    new = [make.blobs((96, 96), 30 + i)[0][..., None].astype(np.float32) for i in range(4)]
+    facts = Facts(2, ("c",), ((96, 96),), "uint16", extra={"target_channels": ("c",)})
+    alike, apart = (
+        np.mean([distance_to_set(image, unpaired.reference(some, facts).domain) for image in new])
+        for some in (own, grouped)
+    )
+    assert 0.7 < apart < 1.5 and alike > 1.5 * apart
+    said = [unpaired.baseline([*held(frames), *some], facts, 0).description for some in (own, grouped)]
+    assert said[0] != said[1], "the classical method is told in the same units"
 
 
 def test_the_classical_method_reads_a_few_images_of_each_kind(make):

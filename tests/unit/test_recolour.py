@@ -55,6 +55,14 @@ def test_inverted_images_are_turned_round():
     assert found.scores["each channel, inverted"] < found.scores["each channel"]
 
 
+def test_pixels_that_are_not_finite_stop_nothing():
+    source = [image.astype(np.float32) for image in images(0, stained)]
+    source[0][3, 5, 1], source[1][0, 0, 2] = np.nan, np.inf
+    found = recolour(source, images(1, grey))
+    assert min(found.scores, key=found.scores.get).startswith("channel 1, inverted")
+    assert np.isfinite(found.predict(source[0])).all()
+
+
 def test_the_channel_that_shows_the_cells_is_found_among_three():
     found = recolour(images(0, stained), images(1, grey))
     assert min(found.scores, key=found.scores.get).startswith("channel 1, inverted")

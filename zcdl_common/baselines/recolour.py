@@ -50,7 +50,13 @@ class Recolour:
         return result
 
 
-def recolour(source_images: Sequence[Array], target_images: Sequence[Array], *, seed: int = 0) -> Classical:
+def recolour(
+    source_images: Sequence[Array],
+    target_images: Sequence[Array],
+    *,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Classical:
     """Carry the distribution of brightness of one set of images over to another set, without pairs.
 
     Equal numbers of channels: each channel by itself. Else every target channel is made from one mix of the
@@ -65,6 +71,8 @@ def recolour(source_images: Sequence[Array], target_images: Sequence[Array], *, 
         (Z)YXC of the training set, any dtype; 24 are learned from, 8 compared.
     target_images
         (Z)YXK, no partners of these; 24 are learned from.
+    groups
+        What each of the latter belongs to (movie, stack, well); see `domain_of`.
     seed
         Of the choice of images and pixels.
 
@@ -86,8 +94,10 @@ def recolour(source_images: Sequence[Array], target_images: Sequence[Array], *, 
     if not source_images:
         raise DataError("There is no image to recolour. Name a folder that holds some as source.")
     rng = np.random.default_rng(seed)
-    source, target = _some(source_images, LEARNED_FROM, rng), _some(target_images, LEARNED_FROM, rng)
-    domain = domain_of(target)
+    source = [source_images[i] for i in _some(source_images, rng)]
+    chosen = _some(target_images, rng)
+    target = [target_images[i] for i in chosen]
+    domain = domain_of(target, groups=None if groups is None else [groups[i] for i in chosen])
     goals = np.quantile(pooled(target), POINTS, axis=0)
     made: dict[str, Recolour] = {}
     scores: dict[str, float] = {}
@@ -141,13 +151,14 @@ def _principal(source: Sequence[Array], rng: np.random.Generator) -> Array:
     """Direction (C,) in which the colours of pixels differ most; brighter is more."""
     flat = [image.reshape(-1, image.shape[-1]) for image in source]
     drawn = np.concatenate([pixels[rng.integers(0, len(pixels), PIXELS)] for pixels in flat])
-    _, directions = np.linalg.eigh(np.cov(drawn.astype(np.float64), rowvar=False))
+    known = drawn[np.isfinite(drawn).all(1)].astype(np.float64)
+    _, directions = np.linalg.eigh(np.cov(known, rowvar=False))
     first = directions[:, -1]
     return np.asarray(first if first.sum() >= 0 else -first)
 
 
-def _some(images: Sequence[Array], most: int, rng: np.random.Generator) -> list[Array]:
-    return [images[i] for i in rng.permutation(len(images))[:most]]
+def _some(images: Sequence[Array], rng: np.random.Generator) -> list[int]:
+    return [int(i) for i in rng.permutation(len(images))[:LEARNED_FROM]]
 
 
 def _without_ties(levels: Array, goals: Array) -> tuple[Array, Array]:
