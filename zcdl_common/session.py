@@ -138,7 +138,9 @@ def data_of(run: Run, test: bool = True) -> Data:
     config, gap = run.config, run.facts.extra.get("gap")
     compared = ("train", "validation", "test") if test else ("train", "validation")
     roles = {row["name"]: row["role"] for row in run.files() if row["role"] in compared}
-    if not test and gap is None and config.test_source:
+    # without pairs, a kind that has no test folder holds out images of its own: they stay held out
+    named = config.test_source and (run.network.task.paired or config.test_target)
+    if not test and gap is None and named:
         config = config.changed(test_source="", test_target="", test_fraction=0.0)
     data = open_data(config, run.network, gap)
     now = {sample.name: role for role in compared for sample in getattr(data.split, role)}

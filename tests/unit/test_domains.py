@@ -306,6 +306,17 @@ def test_the_classical_method_reads_a_few_images_of_each_kind(make):
     assert set(read) != set(before)
 
 
+def test_a_kind_without_a_test_folder_keeps_what_it_held_out(fill, opened, make, tmp_path):
+    for folder, seed in (("one", 0), ("other", 20), ("tried", 40)):
+        fill(folder, "abcd", seed)
+    params = {"test_source": str(tmp_path / "tried"), "name": "run", "results": str(tmp_path / "runs")}
+    data, config = opened(**params)
+    run = session.begin(session.prepare(CYCLEGAN, config, data))
+    without = session.data_of(run, test=False)
+    for role in ("train", "validation"):
+        assert [s.name for s in getattr(without.split, role)] == [s.name for s in getattr(data.split, role)]
+
+
 @pytest.fixture(scope="module")
 def judged(make, tmp_path_factory):
     """A run with true partners for two of its three test images."""
