@@ -528,3 +528,11 @@ def test_a_package_gives_one_generator_and_a_run_gives_all(kinds, packages, caps
     )
     old, new = kinds.run.load().state(), model.state()
     assert all(np.array_equal(old[k], new[k]) for k in new if k.startswith("module/net/"))
+
+
+def test_layers_of_the_way_back_are_not_frozen_as_they_were_drawn(kinds, packages):
+    run, _ = begin(kinds.folder, name="still", start_from=str(packages[0].path), freeze="encoder")
+    with pytest.raises(RunError, match=r"freeze = encoder.*back/encoder.*stay random.*freeze = nothing"):
+        weights.start(run.build(), run.config)
+    run, _ = begin(kinds.folder, name="all", start_from=str(kinds.run.folder), freeze="encoder")
+    assert weights.start(run.build(), run.config) == []

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from zcdl_common.errors import RunError
 from zcdl_common.models import _torch
 from zcdl_common.network import Geometry, Map, Which
 from zcdl_common.patches import centre
@@ -172,9 +173,25 @@ class TorchModel:
         """Take the weights that fit from another model's `state`; returns the names of those left out.
 
         Those of another network than the one that predicts begin with its name: ``judge/layers.0.weight``.
+
+        Raises
+        ------
+        RunError
+            Weights that are to stay as they are do not fit.
         """
-        left_out = {name: _torch.start(net, name, state) for name, net in self.networks.items()}
-        return [k if name == "net" else f"{name}/{k}" for name, keys in left_out.items() for k in keys]
+        left_out, still = [], []
+        for name, net in self.networks.items():
+            frozen = {key for key, weight in net.named_parameters() if not weight.requires_grad}
+            for key in _torch.start(net, name, state):
+                left_out.append(key if name == "net" else f"{name}/{key}")
+                still += left_out[-1:] * (key in frozen)
+        if still:
+            raise RunError(
+                f"freeze = {self.config.freeze} keeps weights as they are, but {len(still)} of these are not "
+                f"in start_from or do not fit ({still[0]}): they would stay random. Name a run that has all "
+                "of them (a package holds the one network that predicts), or set freeze = nothing."
+            )
+        return left_out
 
     def save(self, folder: Path, which: Which) -> None:
         for name, network in self.networks.items():
