@@ -1,5 +1,7 @@
 import copy
+import re
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -238,6 +240,26 @@ def test_a_patch_that_the_judge_cannot_look_at_is_refused(depth):
     planned = plan(Pix2PixConfig.parse({"patch_size": (fits, fits), "depth": depth}), facts_for()).config
     model = Pix2PixModel(planned.changed(filters=4, batch_size=1), facts_for())
     assert np.isfinite(float(model.step(batch_for(model, size=fits), 0.01)["loss"]))
+
+
+def sized(side):
+    return replace(facts_for(), shapes=((side, side),))
+
+
+def test_the_depth_of_the_publication_takes_the_patch_that_it_needs():
+    assert plan(Pix2PixConfig.parse({"depth": 8}), sized(1024)).config.patch_size == (512, 512)
+    assert plan(Pix2PixConfig.parse({}), sized(1024)).config.patch_size == (128, 128)
+
+
+@pytest.mark.parametrize("side", [100, 300])
+def test_a_depth_that_images_do_not_hold_is_refused_with_one_that_they_do(side):
+    with pytest.raises(ConfigError, match=r"to a single pixel.*Set depth = \d\.$") as refused:
+        plan(Pix2PixConfig.parse({"depth": 8}), sized(side))
+    depth = int(re.search(r"Set depth = (\d)", str(refused.value))[1])
+    assert plan(Pix2PixConfig.parse({"depth": depth}), sized(side)).config.depth == depth
+    small = {"depth": 5, "patch_size": (32, 32)}
+    with pytest.raises(ConfigError, match=r"Set depth = 4, or patch_size = 64, 64\.$"):
+        plan(Pix2PixConfig.parse(small), sized(side))
 
 
 # -- weights that are kept ------------------------------------------------------------------------

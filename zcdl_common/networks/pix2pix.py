@@ -54,10 +54,11 @@ def plan(config: Pix2PixConfig, facts: Facts) -> Plan:
     gpu, sides = facts.device == "gpu", smallest(facts)
     device = "a GPU" if gpu else "a CPU"
     wanted = 256 if gpu else 128
-    limit = min(wanted, *(min(s, facts.extra.get("gap", s)) for s in sides), *(config.patch_size or ()))
+    largest = min(min(s, facts.extra.get("gap", s)) for s in sides)
+    limit = min(wanted, largest, *(config.patch_size or ()))
     depth = config.depth or max(2, min(8, int(math.log2(max(limit, 16))) - 1))
     multiple = (2**depth,) * 2
-    patch = plan_patch(config, facts, (wanted, wanted), multiple)
+    patch = plan_patch(config, facts, (max(wanted, 2 ** (depth + 1)),) * 2, multiple)
     size = math.prod(patch)
     batch = config.batch_size or max(2, min(16, (2**18 if gpu else 2**16) // size))
     planned = fill(
@@ -82,22 +83,23 @@ def plan(config: Pix2PixConfig, facts: Facts) -> Plan:
         },
     )
     check_patch(planned.config, facts, multiple)
-    _check_depth(patch, depth)
+    _check_depth(patch, depth, largest)
     check_judged(planned.config, 2**depth)
     return planned
 
 
-def _check_depth(patch: tuple[int, ...], depth: int) -> None:
+def _check_depth(patch: tuple[int, ...], depth: int, largest: int) -> None:
     """Refuse a network whose deepest filters would be learned in their middle alone.
 
     Where a patch ends in a single pixel, most of each filter there lies beside it and stays as it was drawn
     at random; larger images would then be seen through it.
     """
     if min(patch) < 2 ** (depth + 1):
+        least = 2 ** (depth + 1)
+        larger = f", or patch_size = {least}, {least}" * (least <= largest)
         raise ConfigError(
             f"depth = {depth} halves a patch of {size_text(patch)} to a single pixel, of which the deepest "
-            f"filters cannot be learned. Set depth = {int(math.log2(min(patch))) - 1}, or patch_size = "
-            f"{2 ** (depth + 1)}, {2 ** (depth + 1)}."
+            f"filters cannot be learned. Set depth = {int(math.log2(min(*patch, largest))) - 1}{larger}."
         )
 
 
