@@ -99,12 +99,16 @@ def _channel_scores(truth: Array, found: Array) -> dict[str, float]:
 
 
 def plane_scores(truth: Array, prediction: Prediction, facts: Facts) -> dict[str, Array]:
-    """Scores of every plane of a volume ZYXC, each (Z,), means over channels; as `restoring.plane_scores`."""
+    """Scores of every plane of a volume ZYXC, each (Z,), means over channels; as `restoring.plane_scores`.
+
+    Channels without contrast in the truth are left out.
+    """
     each = [
         restoring.plane_scores(truth[..., c : c + 1], Prediction(prediction.main[..., c : c + 1]), facts)
         for c in range(truth.shape[-1])
     ]
-    return {key: np.mean([one[key] for one in each], axis=0) for key in each[0]}
+    known = [one for one in each if not np.isnan(one["psnr"]).all()] or each
+    return {key: np.mean([one[key] for one in known], axis=0) for key in each[0]}
 
 
 def unsteadiness(prediction: Prediction) -> float:

@@ -54,6 +54,17 @@ def test_each_channel_is_scored_by_itself_then_comes_the_mean():
     assert "pearson_r_dna" not in each[0], "a single channel needs no name"
 
 
+def test_an_empty_stain_spoils_neither_scores_nor_those_of_planes():
+    truth = np.stack([smooth(0, (5, 64, 72)), np.zeros((5, 64, 72), np.float32)], -1)
+    guess, facts = Prediction(truth + smooth(1, (5, 64, 72))[..., None]), facts_of("dna", "actin", ndim=3)
+    alone = translating.plane_scores(truth[..., :1], Prediction(guess.main[..., :1]), facts)
+    for key, found in translating.plane_scores(truth, guess, facts).items():
+        assert np.isfinite(found).all() and np.array_equal(found, alone[key]), key
+    empty = translating.plane_scores(0 * truth, guess, facts)
+    assert all(np.isnan(found).all() for found in empty.values())
+    assert np.isfinite(scored(truth, guess.main)["psnr"])
+
+
 def test_the_limit_of_noise_is_the_mean_of_the_channels():
     noise = np.random.default_rng(0).normal(0, 1, (64, 72, 2)) * [0.5, 1.0]
     truth = np.stack([smooth(0), smooth(1)], -1) + noise
