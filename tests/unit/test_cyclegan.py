@@ -38,11 +38,11 @@ def facts_for(channels=1, targets=1):
             f"{domain}_offset": (offset,) * n,
             f"{domain}_span": (offset / 2,) * n,
             f"{domain}_pixel_size": (0.5, 0.5) if domain == "source" else (0.2, 0.2),
-            f"{domain}_shapes": ((64, 64),),
+            f"{domain}_shapes": ((64, 64),) * (4 if domain == "source" else 3),
             f"{domain}_dtype": "uint16" if domain == "source" else "uint8",
         }
     names, size = extra["source_channels"], extra["source_pixel_size"]
-    return Facts(2, names, ((64, 64),), "uint16", size, counts={"train": 4}, extra=extra)
+    return Facts(2, names, ((64, 64),) * 4, "uint16", size, counts={"train": 4}, extra=extra)
 
 
 def build(channels=1, targets=1, **params):
@@ -321,6 +321,7 @@ def test_backwards_facts_of_both_kinds_change_places_and_change_back():
     facts = facts_for(3, 1)
     there = facing(CycleGanConfig.parse(BACKWARDS), facts)
     assert there.channels == ("t0",) and there.pixel_size == (0.2, 0.2) and there.domain == "target"
+    assert there.counts == {"train": 3}, "a package says how many images of its kind were learned from"
     assert there.extra["target_channels"] == ("s0", "s1", "s2") and there.extra["source_offset"] == (1000.0,)
     assert CYCLEGAN.scale(there) == CYCLEGAN.output_scale(facts) and CYCLEGAN.output_scale(
         there

@@ -378,6 +378,7 @@ def test_report_and_notebook_show_the_scores(judged, capsys):
     ):
         assert words in page and words in said, words
     assert "(energy distance of their features)" in page, "what it means stands below"
+    assert "holding more than their image does" in page, "there is no target to hold more"
 
 
 def test_test_folders_that_are_named_later_are_judged_in_either_direction(judged, make, tmp_path):

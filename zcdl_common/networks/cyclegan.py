@@ -35,6 +35,9 @@ class CycleGanConfig(AdversarialConfig):
 
     intensity: float = setting(0.0, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
     """Change brightness and contrast by up to this share; such images then pass for real ones."""
+    noise: float = setting(0.0, section="augmentation", label="noise", ge=0.0, le=1.0)
+    """Add noise to images of both kinds with a standard deviation of up to this share of the contrast; such
+    images then pass for real ones."""
 
     blocks: int | None = setting(None, section="settings", label="residual blocks", more=True, ge=1, le=18)
     """Of each generator; more sees further and learns slower."""
@@ -121,6 +124,7 @@ def facing(config: CycleGanConfig, facts: Facts) -> Facts:
         pixel_size=facts.extra["target_pixel_size"],
         shapes=tuple(facts.extra["target_shapes"]),
         dtype=facts.extra["target_dtype"],
+        counts={**facts.counts, "train": len(facts.extra["target_shapes"])},
         domain=domain,
         extra={**facts.extra, **swapped},
     )

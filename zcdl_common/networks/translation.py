@@ -13,8 +13,8 @@ class TranslationConfig(AugmentedConfig, MixedConfig):
     busy_patches: float = setting(
         0.5, section="settings", label="share of busy patches", more=True, ge=0.0, le=1.0
     )
-    """So many of the patches hold more, in the target, than their image does on average; the others lie
-    anywhere. Helps where structures cover little of the images."""
+    """So many of the patches hold more than their image does on average (of pairs: in the target); the others
+    lie anywhere. Helps where structures cover little of the images."""
 
     scale: float = setting(0.0, section="augmentation", label="size change", ge=0.0, le=0.5)
     """Enlarge or shrink by up to this share. Interpolation smooths fine texture: leave 0 where it matters."""

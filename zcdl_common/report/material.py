@@ -33,20 +33,19 @@ def material(record: Record) -> list[str]:
     if record.network and facts:
         sentences.append(_scaling(record))
     if config.get("patch_size"):
-        sentences.append(_patches(config, unit))
+        sentences.append(_patches(config, unit, not record.network or record.network.task.paired))
     sentences.append(_augmentation(record))
     return sentences
 
 
-def _patches(config: Mapping[str, Any], unit: str) -> str:
+def _patches(config: Mapping[str, Any], unit: str, paired: bool) -> str:
     often, least, bright = (config.get(k) for k in ("patches_per_image", "min_foreground", "min_signal"))
     parts = [f"Patches of {words.size(config['patch_size'])} {unit} were cut at random positions"]
     parts += [f"{words.many(often, 'patch')} per image and epoch"] if often else []
     parts += [f"with at least {100 * least:g} % of foreground where such were found"] if least else []
     if config.get("busy_patches"):
-        parts.append(
-            f"{100 * config['busy_patches']:g} % of them holding more, in the target, than their image does"
-        )
+        where = ", in the target," * paired
+        parts.append(f"{100 * config['busy_patches']:g} % of them holding more{where} than their image does")
     if bright:
         parts.append(
             f"nine in ten of them reaching at least {100 * bright:g} % of the clean images' range where such "
