@@ -111,7 +111,11 @@ def read(config: Config) -> Mapping[str, Array]:
     if (folder / "config.yaml").exists():
         from zcdl_common.run import open_run
 
-        return open_run(folder).load(config.weights).state()
+        state = open_run(folder).load(config.weights).state()
+        if (folder / "data.csv").exists():
+            return state
+        # unpacked from a package, which holds what predicts alone: all else was drawn at random just now
+        return {key: value for key, value in state.items() if key.startswith("module/net/")}
     there = model_folders.find(config.start_from)
     if there is not None:
         return _arrays(there.weights, "_keras")

@@ -516,10 +516,12 @@ def test_the_package_asks_for_whole_images_and_says_the_direction(packages):
         assert not any("blocksize" in row["menu"] for row in exported.opens)
 
 
-def test_a_package_gives_one_generator_and_a_run_gives_all(kinds, packages, capsys):
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_a_package_gives_one_generator_and_a_run_gives_all(kinds, packages, unpacked, capsys, tmp_path):
     run, _ = begin(kinds.folder, name="on", start_from=str(kinds.run.folder))
     assert weights.start(run.build(), run.config) == []
-    run, _ = begin(kinds.folder, name="package", start_from=str(packages[0].path))
+    package = as_run(packages[0].path, tmp_path) if unpacked else packages[0].path
+    run, _ = begin(kinds.folder, name=f"package_{unpacked}", start_from=str(package))
     model = run.build()
     capsys.readouterr()
     weights.start(model, run.config)
