@@ -99,6 +99,8 @@ def pairs(network: Network, found: Data) -> None:
     from zcdl_common import plots
 
     chosen, others = found.split.of("source").train[:4], found.split.of("target").train[:4]
+    if not network.task.paired:  # either kind may have fewer
+        chosen = chosen[: len(others)]
     info = chosen[0].source.info()  # type: ignore[attr-defined]
     sources = [sample.source.read() for sample in chosen]
     shown = [sample.target for sample in chosen] if network.task.paired else [s.source for s in others]

@@ -213,6 +213,18 @@ def test_pairs_that_are_given_as_unpaired_are_noticed(fields, make, opened, tmp_
         assert len(found[0].files) == 12, "those held out for the test, too"
 
 
+@pytest.mark.parametrize(("one", "other"), [("abcdef", "ab"), ("ab", "abcdef")])
+def test_a_kind_of_few_images_is_shown_beside_one_of_many(fill, opened, one, other, monkeypatch):
+    shown = []
+    monkeypatch.setattr(show, "figure", shown.append)
+    fill("one", one)
+    fill("other", other, 20)
+    data, _ = opened()
+    show.pairs(CYCLEGAN, data)
+    (figure,) = shown
+    assert len([axes for axes in figure.axes if axes.images]) == 2, "one image of either kind"
+
+
 def test_a_file_that_cannot_be_read_is_one_finding_and_stops_nothing(fill, opened, tmp_path, monkeypatch):
     from zcdl_common.images import ImageRef
 
