@@ -101,12 +101,15 @@ def _channel_scores(truth: Array, found: Array) -> dict[str, float]:
 def plane_scores(truth: Array, prediction: Prediction, facts: Facts) -> dict[str, Array]:
     """Scores of every plane of a volume ZYXC, each (Z,), means over channels; as `restoring.plane_scores`.
 
-    Channels without contrast in the truth are left out.
+    Channels without contrast in the truth are left out. Pearson's r has its sign, as for whole images.
     """
-    each = [
-        restoring.plane_scores(truth[..., c : c + 1], Prediction(prediction.main[..., c : c + 1]), facts)
-        for c in range(truth.shape[-1])
-    ]
+    from zcdl_common.metrics import images
+
+    each = []
+    for c in range(truth.shape[-1]):
+        true, found = truth[..., c : c + 1], prediction.main[..., c : c + 1]
+        r = [images.mean_pearson_r(*planes) for planes in zip(true, found, strict=True)]
+        each.append({**restoring.plane_scores(true, Prediction(found), facts), "pearson_r": np.array(r)})
     known = [one for one in each if not np.isnan(one["psnr"]).all()] or each
     return {key: np.mean([one[key] for one in known], axis=0) for key in each[0]}
 

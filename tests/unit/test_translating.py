@@ -65,6 +65,12 @@ def test_an_empty_stain_spoils_neither_scores_nor_those_of_planes():
     assert np.isfinite(scored(truth, guess.main)["psnr"])
 
 
+def test_planes_of_an_inverted_volume_have_a_negative_r():
+    truth = smooth(0, (5, 64, 72))[..., None]
+    planes = translating.plane_scores(truth, Prediction(7 - 2 * truth), facts_of("dna", ndim=3))
+    assert planes["pearson_r"] == pytest.approx([-1] * 5)
+
+
 def test_the_limit_of_noise_is_the_mean_of_the_channels():
     noise = np.random.default_rng(0).normal(0, 1, (64, 72, 2)) * [0.5, 1.0]
     truth = np.stack([smooth(0), smooth(1)], -1) + noise
