@@ -124,7 +124,7 @@ LOSSES = {
 }
 OPTIMISERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "stochastic gradient descent", "rmsprop": "RMSprop"}
 SCHEDULES = {
-    "cosine": "falling along a cosine to zero",
+    "cosine": "falling along a cosine to a hundredth of it",
     "plateau": "halved when the validation loss stopped falling",
     "linear": "constant, then falling linearly to zero in the second half",
     "constant": "constant",
