@@ -210,7 +210,7 @@ def _loss_lines(axes: Axes, data: dict[str, list[Any]], epochs: list[float], bes
                     label=f"best: epoch {best}",
                 )
     if data.get("epoch"):
-        axes.legend(fontsize=style.SMALL, frameon=False, loc="upper right")
+        axes.legend(fontsize=style.SMALL, frameon=False, loc="best")
 
 
 def _score_lines(axes: Axes, data: dict[str, list[Any]], epochs: list[float], names: list[str]) -> None:
