@@ -278,11 +278,8 @@ def _predictions(run: Run, written: Sequence[Written]) -> None:
         results = [(result > 0).astype(np.int32) for result in results]
     draw = resolve(run.network.task.picture)
     names = [w.file for w, _ in pairs]
-    figure(
-        plots.pairs(
-            sources, results, names, draw=draw, pixel_size=run.facts.pixel_size, label="with the prediction"
-        )
-    )
+    label = "prediction" if run.network.task.input_is_prediction else "with the prediction"
+    figure(plots.pairs(sources, results, names, draw=draw, pixel_size=run.facts.pixel_size, label=label))
 
 
 def exported(package: Any) -> None:
