@@ -95,6 +95,27 @@ def test_results_that_are_all_alike_look_real_one_by_one_but_not_as_a_set(domain
     assert feature_distance(alike, domain) > 0.05
 
 
+def test_frames_of_a_movie_are_one_result_and_not_many_alike(domain, held_out):
+    frames, movies = [np.rint(image + shift) for image in held_out for shift in (0, 1)], list("aabbccddee")
+    own = feature_distance(held_out, domain)
+    together = feature_distance(frames, domain, groups=movies)
+    assert together == pytest.approx(own, abs=0.01)
+    assert feature_distance(frames, domain) > together + 0.01
+    longer = feature_distance([*frames, *[held_out[0]] * 6], domain, groups=[*movies, *"aaaaaa"])
+    assert longer == pytest.approx(together, abs=0.01), "a long movie counts no more than a short one"
+    alone = feature_distance(frames[:2], domain, groups=["a", "a"])
+    assert alone == feature_distance(frames[:2], domain), "one movie alone is made of its frames"
+
+
+def test_groups_stay_with_their_images_where_some_are_left_out(domain, held_out, monkeypatch):
+    from zcdl_common.metrics import domain as module
+
+    monkeypatch.setattr(module, "MOST_IMAGES", 4)
+    images, groups = [image[:64, :64] for image in held_out for _ in (0, 1)][:8], list("aabbbbaa")
+    every, some = (feature_distance(images[::n], domain, groups=groups[::n]) for n in (1, 2))
+    assert every == some, "of 8, every second one is taken"
+
+
 def test_sets_without_spread_have_nothing_or_everything_in_common(real):
     copies = domain_of([real[0]] * 3)
     # windows of one image differ, so that even copies overlap with another image; flat images do not

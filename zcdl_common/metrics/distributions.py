@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zcdl_common.metrics.domain import Domain, evenly, nearest, numbered, pooled
+from zcdl_common.metrics.domain import Domain, evenly, nearest, numbered, owned, pooled
 from zcdl_common.metrics.shapes import same_shape
 from zcdl_common.task import Array
 
@@ -41,7 +41,7 @@ def distance_to_set(image: Array, domain: Domain) -> float:
     return float(nearest(domain.features(image), domain.windows).mean() / domain.level)
 
 
-def feature_distance(images: Sequence[Array], domain: Domain) -> float:
+def feature_distance(images: Sequence[Array], domain: Domain, *, groups: Sequence[str] = ()) -> float:
     """How unlike a set of images and a domain are as sets, from 0 (alike) to 1 (nothing in common).
 
     Unlike the mean of `distance_to_set` it sees what is missing: results that are all alike, or of one of
@@ -53,6 +53,10 @@ def feature_distance(images: Sequence[Array], domain: Domain) -> float:
         (Z)YXC in units of the domain; of more than 100, 100 are taken.
     domain
         From `domain_of`.
+    groups
+        What each image belongs to (movie, stack, well); empty: to nothing else. Groups then take the place of
+        images: each counts the same, and what a set has in common is measured across groups, since frames
+        of a movie are alike without any fault of the network. Images of one group alone stand for themselves.
 
     Returns
     -------
@@ -83,7 +87,8 @@ def feature_distance(images: Sequence[Array], domain: Domain) -> float:
     if len(images) < 2:
         return float("nan")
     found = [domain.features(image) for image in evenly(images)]
-    ours, owner = np.concatenate(found), numbered(found)
+    ours, owner = np.concatenate(found), owned(found, evenly(groups)) if groups else numbered(found)
+    owner = owner if owner.any() else numbered(found)
     between = float(_means(ours, domain.windows, owner, domain.owner).mean())
     inside = _inside(ours, owner) + _inside(domain.windows, domain.owner)
     return 1 - inside / (2 * between) if between > 0 else 0.0

@@ -87,10 +87,9 @@ def domain_of(images: Sequence[Array], *, groups: Sequence[str] | None = None) -
     spread = np.ptp(brightness, axis=0)
     span = np.where(high > low, high - low, np.where(spread > 0, spread, 1.0))
     found = [describe(image, low, span) for image in images]
-    groups_of = np.repeat(np.unique(names, return_inverse=True)[1], [len(f) for f in found])
     every = np.concatenate(found)
     # where there is one group alone its images stand for themselves, and the windows of a single image do
-    owners = (groups_of, numbered(found), np.arange(len(every)))
+    owners = (owned(found, names), numbered(found), np.arange(len(every)))
     owner = next((owner for owner in owners if owner.any()), None)
     if owner is None:
         raise DataError(
@@ -134,6 +133,11 @@ def evenly(items: Sequence[Any]) -> Sequence[Any]:
 def numbered(found: Sequence[Array]) -> Array:
     """Which image each window is from, (P,), where `found` has the features of each."""
     return np.repeat(np.arange(len(found)), [len(f) for f in found])
+
+
+def owned(found: Sequence[Array], groups: Sequence[Any]) -> Array:
+    """Which group each window is from, (P,), where `groups` names that of each image, and 0 is the first."""
+    return np.repeat(np.unique(groups, return_inverse=True)[1], [len(f) for f in found])
 
 
 def _in_context(windows: Array) -> Array:
