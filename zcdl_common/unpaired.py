@@ -9,7 +9,7 @@ import numpy as np
 
 from zcdl_common import restoring, translating
 from zcdl_common.errors import DataError
-from zcdl_common.metrics.domain import Domain, domain_of, evenly
+from zcdl_common.metrics.domain import Domain, domain_of, evenly, tells_spread
 from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
 
 OF_DOMAIN = ("channels", "offset", "span", "pixel_size", "shapes", "dtype")
@@ -22,7 +22,8 @@ def domain_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
     Raises
     ------
     DataError
-        The images of one domain differ in channels, or any of them in dimension.
+        The images of one domain differ in channels, or any of them in dimension; or those that train are too
+        few and small to say how alike images of their kind are, which is what results are measured by.
     """
     extra: dict[str, Any] = {}
     for domain in ("source", "target"):
@@ -52,6 +53,15 @@ def domain_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
             f"The source images are {one}D and the images of the other kind {other}D. Planes become planes: "
             "set axes = TYX to learn from each plane of the stacks by itself, or save single planes."
         )
+    for domain in ("source", "target"):
+        if not tells_spread(shapes := extra[f"{domain}_shapes"]):
+            path = next(sample.source.path for sample in samples if sample.domain == domain)
+            raise DataError(
+                f"{path.parent}: one image of {shapes[0][-2]} x {shapes[0][-1]} pixels is left to learn from "
+                f"({path.name}; others are held out). A single small image does not tell how alike images of "
+                "its kind are, so section 6 could judge nothing. Add images, or use larger ones, of more "
+                "than 96 pixels a side."
+            )
     return {"extra": extra}
 
 

@@ -13,7 +13,7 @@ from zcdl_common.metrics.distributions import (
     feature_distance,
     intensity_distance,
 )
-from zcdl_common.metrics.domain import domain_of
+from zcdl_common.metrics.domain import domain_of, tells_spread
 
 ONE, NONE = np.ones(1), np.zeros(1)
 
@@ -171,6 +171,12 @@ def test_a_single_image_is_a_domain_if_it_has_parts(real):
         domain_of([real[0][:64, :64]])
     with pytest.raises(DataError, match="no image"):
         domain_of([])
+
+
+@pytest.mark.parametrize("shape", [(95, 40), (96, 40), (300, 200), (3, 60, 60), (9, 70, 130)])
+def test_windows_are_counted_from_the_size_alone(shape):
+    assert appearance.count(shape) == len(appearance.windows(np.zeros((*shape, 1))))
+    assert tells_spread([shape]) == (appearance.count(shape) > 1) and tells_spread([shape] * 2)
 
 
 def test_other_channels_are_refused_with_both_numbers(domain, held_out):

@@ -179,6 +179,18 @@ def test_images_of_one_folder_that_differ_are_named(fill, opened, folder, extra,
         session.prepare(CYCLEGAN, config, data)
 
 
+@pytest.mark.parametrize("small", ["one", "other"])
+def test_a_kind_too_small_to_be_judged_is_named_before_training(fill, opened, small, tmp_path):
+    for folder, seed in (("one", 0), ("other", 50)):
+        fill(folder, "abc" if folder == small else "abcdef", seed, (90, 80))
+    data, config = opened()
+    with pytest.raises(DataError, match=rf"{small}: one image of 90 x 80 pixels is left.*Add images, or"):
+        session.prepare(CYCLEGAN, config, data)
+    fill(small, "abc", 50, (90, 100))
+    data, config = opened()
+    assert session.prepare(CYCLEGAN, config, data).facts.ndim == 2, "several windows of one image do"
+
+
 def test_planes_and_stacks_are_refused_together(fill, opened):
     fill("one", "abc")
     fill("other", "def", 50, (5, 48, 40))

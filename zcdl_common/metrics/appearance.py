@@ -7,8 +7,9 @@ make it up, and the order of neighbouring pixels, which grain, blur and checkerb
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
+from math import prod
 
 import numpy as np
 
@@ -77,6 +78,12 @@ def windows(image: Array) -> Array:
     return np.stack(
         [p[y : y + size[0], x : x + size[1]] for p in chosen for y in starts[0] for x in starts[1]]
     )
+
+
+def count(shape: Sequence[int]) -> int:
+    """How many windows an image of size (Z)YX has; see `windows`."""
+    planes = len(range(0, shape[0], -(-shape[0] // PLANES))) if len(shape) == 3 else 1
+    return planes * prod(len(_starts(side, min(WINDOW, side))) for side in shape[-2:])
 
 
 def _starts(side: int, length: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zcdl_common.errors import DataError
-from zcdl_common.metrics.appearance import describe
+from zcdl_common.metrics.appearance import count, describe
 from zcdl_common.task import Array
 
 MOST_IMAGES = 100
@@ -108,6 +108,11 @@ def domain_of(images: Sequence[Array], *, groups: Sequence[str] | None = None) -
         owner=owner,
         level=_level(windows, owner),
     )
+
+
+def tells_spread(shapes: Sequence[Sequence[int]]) -> bool:
+    """Whether images of these sizes (Z)YX tell how alike images of their kind are; see `domain_of`."""
+    return sum(map(count, shapes)) > 1
 
 
 def nearest(windows: Array, others: Array) -> Array:
