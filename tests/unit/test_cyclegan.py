@@ -457,6 +457,11 @@ def test_without_a_truth_looks_and_the_way_back_are_judged(kinds):
     assert "NaN" not in (folder / "summary.json").read_text(), "a single image is no set"
     assert (folder / "figures" / "disagreement.png").stat().st_size > 0
     assert not (folder / "figures" / "worst.png").exists()
+    for params in ({}, BACKWARDS):
+        page = session.report(kinds.run.using(**params))[0].read_text()
+        one = "source images (48 × 40 pixels, uint8, 3 channels, pixel size 0.5 × 0.5 µm)"
+        other = "target images (56 × 44 pixels, uint16, 1 channel, pixel size 0.2 × 0.2 µm)"
+        assert f"The data set of {one} and {other} was divided" in page
     page = session.report(kinds.run)[0].read_text()
     assert "change when turned" in page or "image is turned" in page
 

@@ -394,6 +394,7 @@ def test_report_and_notebook_show_the_scores(judged, capsys):
     page = session.report(judged.run)[0].read_text()
     show.judged(judged.run, judged.summary)
     said = capsys.readouterr().out
+    assert "(48 × 40 pixels, uint16, 1 channel) and target images (48 × 40 pixels, uint16, 1 channel)" in page
     for words in (
         "distance from real images",
         "distance of the sets",

@@ -16,14 +16,10 @@ def material(record: Record) -> list[str]:
     if not any(counts.values()):
         return []
     unit = "voxels" if facts.get("ndim") == 3 else "pixels"
-    shapes = words.sizes(facts.get("shapes") or [])
-    shared = [f"{shapes} {unit}"] if shapes else []
-    shared += [str(facts["dtype"])] if facts.get("dtype") else []
-    channels = facts.get("channels") or []
-    shared += [f"{words.many(len(channels), 'channel')}"] if channels else []
-    if facts.get("pixel_size"):
-        shared.append(f"{unit[:-1]} size {words.size(map(float, facts['pixel_size']))} µm")
-    about = f" ({', '.join(shared)})" if shared else ""
+    shared = _images(facts, unit)
+    about = f" ({shared})" if shared else ""
+    if record.network and not record.network.task.paired:
+        about = _kinds(facts, unit)
     trained = (
         f"{words.many(counts['train'], record.unit)} for training, {counts['validation']} for validation"
     )
@@ -36,6 +32,26 @@ def material(record: Record) -> list[str]:
         sentences.append(_patches(config, unit, not record.network or record.network.task.paired))
     sentences.append(_augmentation(record))
     return sentences
+
+
+def _images(facts: Mapping[str, Any], unit: str, prefix: str = "") -> str:
+    """Size, type, channels and pixel size of images, from the facts whose names begin with `prefix`."""
+    known = {name: facts.get(prefix + name) for name in ("shapes", "dtype", "channels", "pixel_size")}
+    shapes = words.sizes(known["shapes"] or [])
+    parts = [f"{shapes} {unit}"] if shapes else []
+    parts += [str(known["dtype"])] if known["dtype"] else []
+    parts += [words.many(len(known["channels"]), "channel")] if known["channels"] else []
+    if known["pixel_size"]:
+        parts.append(f"{unit[:-1]} size {words.size(map(float, known['pixel_size']))} µm")
+    return ", ".join(parts)
+
+
+def _kinds(facts: Mapping[str, Any], unit: str) -> str:
+    """Either kind of image, where nothing is paired, under its name in training."""
+    kinds = ("source", "target")[:: -1 if facts.get("domain") == "target" else 1]
+    said = [_images(facts.get("extra") or {}, unit, f"{kind}_") for kind in kinds]
+    named = zip(("source images", "target images"), said, strict=True)
+    return " of " + " and ".join(f"{name} ({text})" if text else name for name, text in named)
 
 
 def _patches(config: Mapping[str, Any], unit: str, paired: bool) -> str:
