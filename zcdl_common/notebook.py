@@ -110,6 +110,8 @@ class Notebook:
         self._form("weights")
         if self.config.start_from:
             weights.check(self.config)
+            if said := weights.about(self.config):
+                display.line(said)
         if self.network.ready_made:
             show.ready_made(session.judge_ready_made(self.prepared, display.say()))
 

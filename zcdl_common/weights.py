@@ -9,13 +9,17 @@ from pathlib import Path
 from zcdl_common import model_folders, networks
 from zcdl_common.config import Config
 from zcdl_common.errors import RunError
-from zcdl_common.network import BACK, Model
+from zcdl_common.network import BACK, DIRECTIONS, Model
 from zcdl_common.task import Array, resolve
 
 KINDS = {"torch": ("pytorch_state_dict", "_torch"), "tensorflow": ("keras_hdf5", "_keras")}
 """Weight format of the zoo that a backend trains on, and the module that reads it."""
 PARTS = {BACK: "way back", f"judge_{BACK}": "judge of the way back"}
 """Parts of a network whose names do not say what they are."""
+TURNED = (
+    "This package works from target to source, and its weights begin the network from source to target: "
+    "right where the folders have changed places since, else start from its run folder, which has both."
+)
 SHOWN = 3
 """Names of weights that a message holds."""
 
@@ -28,7 +32,7 @@ def start(model: Model, config: Config) -> list[str]:
     RunError
         Nothing in the source fits this network.
     """
-    state = read(config)
+    state, direction = _found(config)
     left_out = model.start(state)
     own = {k.removeprefix("module/").removeprefix("net/"): v for k, v in model.state().items() if _learned(k)}
     # vectors fit by chance; without a single kernel of what predicts nothing was taken over
@@ -43,7 +47,16 @@ def start(model: Model, config: Config) -> list[str]:
         )
     if left_out:
         print(_told(list(own), left_out, other))
+    if direction == DIRECTIONS["target"]:
+        print(TURNED)
     return left_out
+
+
+def about(config: Config) -> str:
+    """What is to be said of weights on this computer before training: that they are of the way back."""
+    if networks.get(config.network).facing is None or not Path(config.start_from).expanduser().exists():
+        return ""
+    return TURNED if _found(config)[1] == DIRECTIONS["target"] else ""
 
 
 def _learned(key: str) -> bool:
@@ -106,19 +119,28 @@ def read(config: Config) -> Mapping[str, Array]:
     UserError
         There is nothing, it is of another network, or it cannot be read.
     """
+    return _found(config)[0]
+
+
+def _found(config: Config) -> tuple[Mapping[str, Array], str]:
+    """State to begin with, and the direction that a package of a network with two works in; see `read`."""
     check(config)
     folder = Path(config.start_from).expanduser()
     if (folder / "config.yaml").exists():
         from zcdl_common.run import open_run
 
-        state = open_run(folder).load(config.weights).state()
+        run = open_run(folder)
         if (folder / "data.csv").exists():
-            return state
+            if run.network.facing:  # whichever direction it was used in last, that of training is meant
+                run = run.using(direction=DIRECTIONS["source"])
+            return run.load(config.weights).state(), ""
         # unpacked from a package, which holds what predicts alone: all else was drawn at random just now
-        return {key: value for key, value in state.items() if key.startswith("module/net/")}
+        state = run.load(config.weights).state()
+        own = {key: value for key, value in state.items() if key.startswith("module/net/")}
+        return own, DIRECTIONS[run.facts.domain] if run.network.facing else ""
     there = model_folders.find(config.start_from)
     if there is not None:
-        return _arrays(there.weights, "_keras")
+        return _arrays(there.weights, "_keras"), ""
     from zcdl_common.export.read import open_package
 
     package = open_package(config.start_from, allow_code=config.allow_code)
@@ -129,7 +151,8 @@ def read(config: Config) -> Mapping[str, Array]:
             f"The package {config.start_from} holds {', '.join(package.files)} and no {wanted}, so it cannot "
             f"be trained further here. Choose a package with weights for {backend}, or train from scratch."
         )
-    return _arrays(package.files[wanted], module)
+    said = package.config.get("zcdl_common") or {}
+    return _arrays(package.files[wanted], module), str(said.get("direction", ""))
 
 
 def _arrays(path: Path, module: str) -> dict[str, Array]:

@@ -538,6 +538,51 @@ def test_a_package_gives_one_generator_and_a_run_gives_all(kinds, packages, unpa
     assert all(np.array_equal(old[k], new[k]) for k in new if k.startswith("module/net/"))
 
 
+@pytest.fixture
+def grey(make, tmp_path):
+    """An untrained run whose kinds both have one channel, with weights to begin with."""
+    write_kinds(make, tmp_path, colour=False)
+    run, _ = begin(tmp_path)
+    for which in ("best", "last"):
+        run.build().save(run.weights, which)
+    return run
+
+
+def same_generator(state, name, other, part):
+    keys = [k.removeprefix(f"module/{name}/") for k in state if k.startswith(f"module/{name}/")]
+    return all(np.array_equal(state[f"module/{name}/{k}"], other[f"module/{part}/{k}"]) for k in keys)
+
+
+def test_a_run_that_was_used_backwards_starts_each_generator_with_its_own_weights(grey, tmp_path):
+    grey.using(**BACKWARDS).config.write(grey.folder / "config.yaml")
+    trained = grey.load().state()
+    run, _ = begin(tmp_path, name="on", start_from=str(grey.folder))
+    model = run.build()
+    assert weights.start(model, run.config) == []
+    assert all(same_generator(model.state(), name, trained, name) for name in ("net", "back"))
+
+
+def test_a_package_of_the_way_back_says_so_in_sections_4_and_5(grey, tmp_path, capsys, monkeypatch):
+    from zcdl_common.notebook import Notebook
+
+    trained = grey.load().state()
+    monkeypatch.setenv("ZCDL_HEADLESS", "1")
+    for params, name in (({}, "net"), (BACKWARDS, "back")):
+        package = session.export(grey.using(**params), say=lambda text: None).path
+        with zipfile.ZipFile(package) as archive:
+            own = yaml.safe_load(archive.read("rdf.yaml"))["config"]["zcdl_common"]
+        assert own["direction"] == DIRECTIONS["target" if params else "source"]
+        for n, start in enumerate((package, as_run(package, tmp_path / "unpacked"))):
+            run, _ = begin(tmp_path, name=f"{name}_{n}", start_from=str(start))
+            nb, model = Notebook("cyclegan"), run.build()
+            nb.params.update({"start_from": str(start)})
+            for step in (nb.starting_weights, lambda run=run, model=model: weights.start(model, run.config)):
+                capsys.readouterr()
+                step()
+                assert (weights.TURNED in capsys.readouterr().out) == bool(params)
+            assert same_generator(model.state(), "net", trained, name)
+
+
 def test_layers_of_the_way_back_are_not_frozen_as_they_were_drawn(kinds, packages):
     run, _ = begin(kinds.folder, name="still", start_from=str(packages[0].path), freeze="encoder")
     with pytest.raises(RunError, match=r"freeze = encoder.*back/encoder.*stay random.*freeze = nothing"):

@@ -150,10 +150,16 @@ def package_info(run: Run, model: Model, folder: Path, packed: Packed | None = N
             "zcdl",
         ),
         details=training_details(run, model),
-        extra={"zcdl_common": {"network": network.name, "decoding": _decoding(run)}, **packed.config},
+        extra={"zcdl_common": _own(run), **packed.config},
         attachments=tuple(attachments),
         allow_tiling=not network.whole,
     )
+
+
+def _own(run: Run) -> dict[str, Any]:
+    """What these notebooks want to know of a package."""
+    direction = {"direction": DIRECTIONS[run.facts.domain]} if run.network.facing else {}
+    return {"network": run.network.name, **direction, "decoding": _decoding(run)}
 
 
 def _decoding(run: Run) -> dict[str, Any]:
