@@ -155,17 +155,26 @@ class Config(BaseModel):
 
     @classmethod
     def fields(cls, section: Section | None = None) -> dict[str, FieldInfo]:
-        """Parameters in the order of their definition, own ones of the network after the shared."""
+        """Parameters in the order of their definition, own ones of the network after the shared.
+
+        One that belongs ``after`` another follows that.
+        """
+        defined = list(cls.model_fields)
+        placed = sorted(
+            cls.model_fields.items(), key=lambda item: defined.index(facts_of(item[1])["after"] or item[0])
+        )
         return {
-            name: field
-            for name, field in cls.model_fields.items()
-            if section is None or facts_of(field)["section"] == section
+            name: field for name, field in placed if section is None or facts_of(field)["section"] == section
         }
 
     @classmethod
     def is_use(cls, name: str) -> bool:
         """Whether a parameter may change after training without making it another run."""
         return bool(facts_of(cls.model_fields[name])["use"])
+
+    def channels_of(self, domain: Literal["source", "target"]) -> tuple[Names | None, str]:
+        """Channels to use of images of one kind, and what to call the parameter that chose them."""
+        return self.channels, "channels"
 
     def given(self) -> dict[str, Any]:
         """Parameters that were set to something, as the user gave them."""

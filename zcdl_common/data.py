@@ -185,9 +185,8 @@ def _of_domain(
     config: Config, network: Network, domain: Domain, text: str, role: str, problems: list[DataError]
 ) -> list[Sample]:
     """Images of one domain, under names of their own."""
-    found, _ = _samples(config, network, text, "", (f"{role}{domain}", ""), problems)
-    prefix = "target_" if domain == "target" else ""
-    return [replace(one, domain=domain, name=prefix + one.name) for one in found]
+    found, _ = _samples(config, network, text, "", (f"{role}{domain}", ""), problems, domain)
+    return [replace(one, domain=domain, name="target_" * (domain == "target") + one.name) for one in found]
 
 
 def _test_domain(
@@ -250,13 +249,16 @@ def _samples(
     target: str,
     parameters: tuple[str, str],
     problems: list[DataError],
+    domain: Domain = "source",
 ) -> tuple[tuple[Sample, ...], Pairing]:
+    channels, chosen_by = config.channels_of(domain)
     sources = find_images(
         source,
         parameters[0],
         axes=config.axes,
-        channels=config.channels,
+        channels=channels,
         pixel_size=config.pixel_size,
+        chosen_by=chosen_by,
         problems=problems,
     )
     if config.group_by and sources and all(group_of(i.name, config.group_by) == i.name for i in sources):

@@ -79,7 +79,9 @@ def _folder_names(files: Sequence[ImageFile]) -> list[str]:
     return next((found for found in names if len(set(found)) == len(files)), names[0])
 
 
-def pick_channels(wanted: tuple[str, ...] | None, names: Sequence[str], path: Path) -> list[int]:
+def pick_channels(
+    wanted: tuple[str, ...] | None, names: Sequence[str], path: Path, parameter: str = "channels"
+) -> list[int]:
     """Positions of the wanted channels: a name first, else a number from 0.
 
     Raises
@@ -98,7 +100,9 @@ def pick_channels(wanted: tuple[str, ...] | None, names: Sequence[str], path: Pa
             picks.append(int(text))
         else:
             listed = ", ".join(f"{i} ({name})" for i, name in enumerate(names))
-            raise ConfigError(f"channels = {text!r}: {path} has no such channel. Its channels are {listed}.")
+            raise ConfigError(
+                f"{parameter} = {text!r}: {path} has no such channel. Its channels are {listed}."
+            )
     return picks
 
 

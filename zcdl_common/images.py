@@ -55,6 +55,8 @@ class ImageRef:
     region: Region | None = None
     pixel_size: tuple[float, ...] | None = None
     """(Z)YX in micrometres, instead of what the file says."""
+    chosen_by: str = "channels"
+    """The parameter that chose the channels, as a message calls it."""
 
     @property
     def path(self) -> Path:
@@ -83,7 +85,7 @@ class ImageRef:
         files = self._files()
         first = files[0]
         names = channel_names(files)
-        picks = pick_channels(self.channels, names, first.path)
+        picks = pick_channels(self.channels, names, first.path, self.chosen_by)
         region = self.region or tuple((0, n) for n in first.shape)
         return ImageInfo(
             shape=tuple(stop - start for start, stop in region),
@@ -136,7 +138,7 @@ class ImageRef:
         if self.frame is None and files[0].frames > 1:
             raise DataError(f"{self.path} holds {files[0].frames} time frames where one image is needed.")
         parts = [file.part(self.frame or 0, whole) for file in files]
-        picks = pick_channels(self.channels, channel_names(files), self.path)
+        picks = pick_channels(self.channels, channel_names(files), self.path, self.chosen_by)
         return LazyImage(parts, picks, self.region or tuple((0, n) for n in files[0].shape))
 
 
@@ -147,6 +149,7 @@ def find_images(
     axes: str = "",
     channels: tuple[str, ...] | None = None,
     pixel_size: tuple[float, ...] | None = None,
+    chosen_by: str = "channels",
     problems: list[DataError] | None = None,
 ) -> list[ImageRef]:
     """Images that a folder, a file, a zip or several folders separated by ; hold, a frame each.
@@ -155,7 +158,7 @@ def find_images(
     ----------
     text, parameter
         Path as typed, and the name of the parameter that it was typed into.
-    axes, channels, pixel_size
+    axes, channels, pixel_size, chosen_by
         As in `ImageRef`.
     problems
         Where given, files that cannot be used are left out and their errors appended; otherwise
@@ -172,7 +175,8 @@ def find_images(
     refuse_gaps(parameter, folders, tables)
     images: list[ImageRef] = []
     for name in tables[0]:
-        ref = ImageRef(tuple(table[name] for table in tables), axes, channels, pixel_size=pixel_size)
+        paths = tuple(table[name] for table in tables)
+        ref = ImageRef(paths, axes, channels, pixel_size=pixel_size, chosen_by=chosen_by)
         try:
             frames = ref.info().frames
         except DataError as error:

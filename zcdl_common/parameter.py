@@ -20,15 +20,17 @@ def setting(
     label: str,
     use: bool = False,
     more: bool = False,
+    after: str = "",
     **limits: Any,
 ) -> Any:
     """Declare a parameter.
 
     ``use`` marks parameters that do not identify a training run (they may change afterwards);
-    ``more`` folds the field under "More settings". A default of None means automatic: the plan
+    ``more`` folds the field under "More settings"; ``after`` names the parameter that it stands beside,
+    where it is not to stand last. A default of None means automatic: the plan
     fills it from the data and says why.
     """
-    extra: dict[str, Any] = {"section": section, "label": label, "use": use, "more": more}
+    extra: dict[str, Any] = {"section": section, "label": label, "use": use, "more": more, "after": after}
     return Field(default, json_schema_extra=extra, **limits)
 
 

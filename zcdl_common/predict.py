@@ -125,8 +125,11 @@ def check(run: Run, shape: Sequence[int], name: str) -> None:
             + ("If its planes are separate images, set axes = TYX." if len(shape) == 4 else "")
         )
     if shape[-1] != len(facts.channels):
+        channels = "target_channels" if facts.domain == "target" else "channels"
         rgb = (
-            " It is a colour picture: choose one channel, for example channels = 0." if shape[-1] == 3 else ""
+            f" It is a colour picture: choose one channel, for example {channels} = 0."
+            if shape[-1] == 3
+            else ""
         )
         raise DataError(
             f"{name} has {shape[-1]} channels, but this network was trained on {len(facts.channels)} "
@@ -150,12 +153,14 @@ def predict_folder(
     """
     config = run.config
     problems: list[DataError] = []
+    channels, chosen_by = config.channels_of(run.facts.domain)
     refs = find_images(
         source,
         "predict_source",
         axes=config.axes,
-        channels=config.channels,
+        channels=channels,
         pixel_size=config.pixel_size,
+        chosen_by=chosen_by,
         problems=problems,
     )
     done = [Written(source, problem=str(problem)) for problem in problems]

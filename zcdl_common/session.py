@@ -184,7 +184,7 @@ def judge(run: Run, say: Say = print, asked: Config | None = None) -> dict[str, 
     return qc.judge(replace(run, split_note=data.split.note), data, say)
 
 
-READING = ("axes", "channels", "pixel_size")
+READING = ("axes", "channels", "target_channels", "pixel_size")
 """How files are read: new images may need another choice than the training images."""
 
 

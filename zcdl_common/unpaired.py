@@ -34,7 +34,8 @@ def domain_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
         if odd is not None:
             raise DataError(
                 f"{own[odd].path.name} has other channels or dimensions than {own[0].path.name}. All images "
-                "of a folder need the same ones; choose some channels, for example channels = 0."
+                "of a folder need the same ones; choose some channels, for example "
+                f"{'target_channels' if domain == 'target' else 'channels'} = 0."
             )
         scale = translating.value_range([image.open() for image in own])  # type: ignore[attr-defined]
         sizes = {info.pixel_size for info in infos}

@@ -361,6 +361,41 @@ def kinds(make, tmp_path_factory):
     return SimpleNamespace(folder=folder, run=run, data=data, summary=session.judge(run, lambda text: None))
 
 
+def test_either_kind_has_channels_of_its_own_in_training_test_and_prediction(make, tmp_path):
+    write_kinds(make, tmp_path)
+    tests = {"test_source": str(tmp_path / "stained"), "test_target": str(tmp_path / "grey")}
+    with pytest.raises(ConfigError, match=r"^target_channels is empty and channels = '1': .*b_0.*no such"):
+        begin(tmp_path, channels=1)
+    with pytest.raises(ConfigError, match=r"^target_channels = '2': .*b_0.*no such channel.*are 0"):
+        begin(tmp_path, channels=1, target_channels=2)
+    run, data = begin(tmp_path, channels=1, target_channels=0, **tests)
+    assert len(data.split.test) == 10
+    for sample in data.samples:
+        whole = find_images(str(sample.source.path), "image")[0].read()
+        kept = slice(1, 2) if sample.domain == "source" else slice(0, 1)
+        np.testing.assert_array_equal(sample.source.read(), whole[..., kept])
+    run.build().save(run.weights, "best")
+    turned, _ = begin(
+        tmp_path, name="turned", channels=0, target_channels="red, blue",
+        source=str(tmp_path / "grey"), target=str(tmp_path / "stained"),
+    )  # fmt: skip
+    assert turned.facts.extra["target_channels"] == ("red", "blue") and len(turned.facts.channels) == 1
+    back = turned.using(**BACKWARDS)
+    back.build().save(back.weights, "best")
+    for one, folder in ((run, "stained"), (run.using(**BACKWARDS), "grey"), (back, "stained")):
+        written = predict.predict_folder(one, one.load(), str(tmp_path / folder), tmp_path / one.name)
+        assert [w.problem for w in written] == [""] * 5
+    other = session.with_use(back, back.config.changed(target_channels="0, 1, 2"))
+    (written, *_) = predict.predict_folder(other, other.load(), str(tmp_path / "stained"), tmp_path / "no")
+    assert "choose one channel, for example target_channels = 0" in written.problem
+
+
+def test_the_field_stands_beside_the_channels():
+    names = list(CycleGanConfig.fields("images"))
+    assert names[names.index("channels") + 1] == "target_channels" and names[-1] == "repaired"
+    assert CycleGanConfig.parse({"channels": 1}).channels_of("target")[0] == ("1",), "as before"
+
+
 def test_weights_of_all_networks_lie_in_files_of_their_own(kinds):
     names = {p.name for p in kinds.run.weights.iterdir()}
     parts = ("", "_back", "_judge", "_judge_back")

@@ -19,7 +19,7 @@ from zcdl_common.networks.plans import (
     smallest,
 )
 from zcdl_common.networks.tasks import UNPAIRED
-from zcdl_common.parameter import setting
+from zcdl_common.parameter import Names, setting
 from zcdl_common.scales import Fixed
 from zcdl_common.task import Domain, Facts
 from zcdl_common.unpaired import OF_DOMAIN
@@ -32,6 +32,12 @@ class CycleGanConfig(AdversarialConfig):
     """Parameters of the CycleGAN notebook."""
 
     network: ClassVar[str] = "cyclegan"
+
+    target_channels: Names | None = setting(
+        None, section="images", label="channels of the other kind", more=True, after="channels"
+    )
+    """Numbers (from 0) or names of the channels to use of the images of the other kind (target); empty: those
+    under channels."""
 
     intensity: float = setting(0.0, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
     """Change brightness and contrast by up to this share; such images then pass for real ones."""
@@ -57,6 +63,13 @@ class CycleGanConfig(AdversarialConfig):
         "source to target", section="use", label="direction", use=True
     )
     """Both are learned; this one is used in sections 6 to 8."""
+
+    def channels_of(self, domain: Domain) -> tuple[Names | None, str]:
+        if domain == "source":
+            return super().channels_of(domain)
+        if self.target_channels:
+            return self.target_channels, "target_channels"
+        return self.channels, "target_channels is empty and channels"
 
 
 def plan(config: CycleGanConfig, facts: Facts) -> Plan:
