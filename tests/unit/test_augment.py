@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from zcdl_common.augment import OFF, Augmentation, augment
+from zcdl_common.augment import OFF, Augmentation, augment, geometry
 from zcdl_common.augment.elastic import displacements
 from zcdl_common.augment.intensity import add_noise, change_intensity
 
@@ -155,6 +155,17 @@ def test_displacements_are_as_large_at_the_border_as_in_the_middle_and_smooth():
     for d in (5, 10, 20):
         found = (drawn[..., d:] * drawn[..., :-d]).mean() / (drawn**2).mean()
         assert found == pytest.approx(np.exp(-(d**2) / 400), abs=0.05)
+
+
+def test_zoom_and_elastic_deformation_happen_independently():
+    image = np.random.default_rng(0).random((24, 24, 1), np.float32)
+    same = [
+        np.array_equal(
+            geometry.warp(image, None, np.random.default_rng(seed), False, 0.3, 0.0, 2.0)[0], image
+        )
+        for seed in range(80)
+    ]
+    assert 8 < sum(same) < 32, "each has a chance of one half: neither happens in a quarter of the cases"
 
 
 def test_zoom_stays_between_its_limits():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 from functools import lru_cache
 from typing import Any
@@ -66,7 +67,8 @@ def warp(
         Root mean square of the displacement along an axis, in pixels.
     """
     transform = _transform(any_angle, scale, shear, elastic, threading.get_ident())
-    transform.set_random_seed(int(rng.integers(2**31)))
+    # one state for both steps: `set_random_seed` gives each the same numbers, and both or none would happen
+    transform.set_random_state(rng, random.Random(int(rng.integers(2**31))))
     # a ZYX stack given as `image` would be read as YXC
     image, mask = ("image", "mask") if source.ndim == 3 else ("volume", "mask3d")
     given = {image: np.ascontiguousarray(source)}
