@@ -243,7 +243,8 @@ def test_image_and_target_of_a_patch_show_one_place():
     source, target = build(elastic=2.0, rotations="any angle", intensity=0.0).patch(
         pair, np.random.default_rng(1)
     )
-    np.testing.assert_allclose(target, np.concatenate([source] * 2, -1), atol=1e-6)
+    # OpenCV interpolates one and two channels by tables of different fineness
+    np.testing.assert_allclose(target, np.concatenate([source] * 2, -1), atol=0.01)
 
 
 def test_one_batch_in_parts_gives_nearly_the_gradient_of_the_whole():

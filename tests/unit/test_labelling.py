@@ -250,7 +250,8 @@ def test_a_movie_becomes_a_label_hyperstack_tables_with_frames_and_no_file_is_fo
         return Prediction(label(image[..., 0] > 60).astype(np.int32))
 
     monkeypatch.setattr(use, "predict", found)
-    config = SimpleNamespace(axes="", channels=None, pixel_size=None, output_format="imagej")
+    config = SimpleNamespace(axes="", pixel_size=None, output_format="imagej")
+    config.channels_of = lambda domain: (None, "channels")
     facts = Facts(3, ("DNA",), (), "uint16")
     run = SimpleNamespace(config=config, facts=facts, network=SimpleNamespace(task=INSTANCES))
     (done,) = use.predict_folder(run, None, str(tmp_path / "new"), tmp_path / "out")
