@@ -25,6 +25,7 @@ from zcdl_common.report.contents import contents
 from zcdl_common.report.html import html
 from zcdl_common.report.methods import methods, references
 from zcdl_common.report.record import read_record
+from zcdl_common.report.terms import DEFINITIONS
 from zcdl_common.report.training import best_row
 
 PLANNED = {
@@ -362,6 +363,18 @@ def test_definitions_in_the_methods_are_whole_sentences(finished):
     assert "SSIM: structural similarity of small windows (Wang et al. 2004); " in text
     assert text.count("intersection over union") == 1
     assert text.lower().count("panoptic quality") == 1
+
+
+def test_methods_say_that_brightness_and_contrast_are_fitted_first(finished):
+    def said(*keys):
+        summary = {"n_images": 2, "primary": keys[0], "metrics": {key: {} for key in keys}}
+        return " ".join(methods(replace(read_record(finished), summary=summary)))
+
+    fit = "a fit of the result's brightness and contrast (a gain of at least 0, and an offset) to the truth"
+    assert f"PSNR, SSIM and NRMSE were taken after {fit}." in said("psnr", "ssim", "nrmse", "pearson_r")
+    assert f"SSIM was taken after {fit}." in said("ssim", "pearson_r")
+    assert "taken after" not in said("iou", "dice")
+    assert all(fit in DEFINITIONS[key] for key in ("psnr", "ssim", "nrmse"))
 
 
 def test_methods_of_stardist_hold_rays_grid_and_overlap(finished):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zcdl_common.citations import MODEL_ZOO, ZEROCOST
@@ -187,7 +187,15 @@ def _evaluation(record: Record) -> list[str]:
         f"Mean scores{order}: {scores}." if scores else "",
         "In brackets: 95 % confidence intervals by bootstrap over images." if intervals else "",
         f"Definitions: {defined}." if defined else "",
+        _fitted(keys),
     ]
+
+
+def _fitted(keys: Sequence[str]) -> str:
+    """Say what comes before some of the scores."""
+    names = [metric_label(key).partition(" (")[0] for key in keys if key in terms.FITTED]
+    verb = "were" if len(names) > 1 else "was"
+    return f"{words.enumerate_words(names)} {verb} taken after {terms.FIT}." if names else ""
 
 
 def _threshold(record: Record) -> str:

@@ -8,6 +8,12 @@ _RESOLUTION = (
     "neighbouring pixels counts as detail."
 )
 
+FIT = "a fit of the result's brightness and contrast (a gain of at least 0, and an offset) to the truth"
+"""What comes before the scores in `FITTED`; see `metrics.images`."""
+FITTED = frozenset({"psnr", "ssim", "nrmse"})
+_AFTER = f"It is taken after {FIT}."
+_RANGE = "range of the truth from its percentile 0.1 to 99.9"
+
 DEFINITIONS = {
     "iou": (
         "pixels marked by both network and annotation, divided by pixels marked by either "
@@ -27,11 +33,12 @@ DEFINITIONS = {
         "low one means that it misses structures."
     ),
     "psnr": (
-        "peak signal-to-noise ratio, 10 log10(range² / mean squared error), in dB. It hardly notices blur."
+        f"peak signal-to-noise ratio, 10 log10(range² / mean squared error), in dB, with the {_RANGE}. "
+        f"{_AFTER} It hardly notices blur."
     ),
-    "ssim": "structural similarity of small windows (Wang et al. 2004). 1 is perfect.",
-    "nrmse": "root of the mean squared error, divided by the range of the truth. 0 is perfect.",
-    "pearson_r": "Pearson correlation of the pixels. It is blind to offset and gain.",
+    "ssim": f"structural similarity of small windows (Wang et al. 2004). {_AFTER} 1 is perfect.",
+    "nrmse": f"root of the mean squared error, divided by the range of the truth. {_AFTER} 0 is perfect.",
+    "pearson_r": "Pearson correlation of the pixels. It is blind to offset and gain of the whole image.",
     "pearson_r_limit": (
         "Pearson correlation that a perfect prediction would reach, for the noise in the target image: the "
         "square root of the share of its variance that is alike in neighbouring pixels."
