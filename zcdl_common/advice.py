@@ -15,6 +15,8 @@ UNSUPPORTED = 0.5
 """Percent of the pixels of a restored image above which its structure is doubted."""
 UNSTEADY = 0.5
 """Change of a predicted image as its source is turned, in parts of its contrast, that raises doubts."""
+GAINS = (0.5, 2.0)
+"""Factors between predicted and true brightness that pass for right, in the median."""
 FAR_BELOW = {"psnr": 0.85}
 """Part of the median below which a score stands out; two thirds where nothing else is said (not in dB). A
 distance stands out as far above it."""
@@ -54,6 +56,7 @@ def next_steps(run: Run, table: pd.DataFrame, summary: dict[str, Any]) -> list[s
     steps = [
         _unsupported(table, maps),
         _unsteady(table, maps),
+        _gain(table),
         _too_few(summary, take),
         _classical(summary),
         _overfitting(history, run),
@@ -84,6 +87,19 @@ def _unsteady(table: pd.DataFrame, maps: str) -> str:
     return (
         f"Do not trust {name}: turn the image, and the prediction changes by {change:.0%} of its contrast. "
         f"Where it does so shows {maps}/{name}_disagreement.tif."
+    )
+
+
+def _gain(table: pd.DataFrame) -> str:
+    if "gain" not in table:
+        return ""
+    usual = float(table["gain"].median())
+    if not usual > 0 or GAINS[0] <= usual <= GAINS[1]:  # 0 is no brightness: nothing was predicted
+        return ""
+    what = "too dim" if usual > 1 else "too bright, or hold much that is not in the truth"
+    return (
+        f"Do not measure brightness in the predicted images: they are {what}. A factor of {usual:.2g} "
+        "(gain, median) fits them to the truth, which PSNR, SSIM and NRMSE do first and so do not see."
     )
 
 

@@ -26,10 +26,14 @@ def noise_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
 
 
 def scores(truth: Array | None, prediction: Prediction, facts: Facts, source: Array) -> dict[str, float]:
-    """Statistics of what was removed and, where there is a truth, the scores of restoration."""
+    """Statistics of what was removed and, where there is a truth, the scores of restoration.
+
+    Clean images may have been exposed otherwise, which is no fault of a result: its gain is left out.
+    """
     from zcdl_common.metrics import residuals
 
     found = {} if truth is None else restoring.scores(truth, prediction, facts, source)
+    found.pop("gain", None)
     return found | residuals.scores(source, prediction.main)
 
 

@@ -114,6 +114,7 @@ def decode(scaled: Array, facts: Facts) -> Prediction:
 def scores(truth: Array, prediction: Prediction, facts: Facts, source: Array) -> dict[str, float]:
     """PSNR, SSIM, NRMSE and Pearson's r after percentile scaling and a fit of brightness and contrast.
 
+    ``gain`` is the factor of that fit in the units of the clean images, which the other scores do not see.
     Two scores need no truth: the resolution, in nanometres where the pixel size is known, and, of what
     is not the source itself, the share of pixels in which the source does not support it.
     """
@@ -122,7 +123,7 @@ def scores(truth: Array, prediction: Prediction, facts: Facts, source: Array) ->
     from zcdl_common.metrics.support import support
 
     image = prediction.main
-    found = images.scores(truth, image)
+    found = images.scores(truth, image) | {"gain": images.gain(truth, image)}
     if facts.pixel_size is None:
         found["resolution_px"] = resolution(image)
     else:

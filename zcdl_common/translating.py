@@ -12,7 +12,7 @@ from zcdl_common.errors import DataError
 from zcdl_common.scales import Fixed
 from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
 
-SCORES = ("pearson_r", "psnr", "ssim", "nrmse")
+SCORES = ("pearson_r", "psnr", "ssim", "nrmse", "gain")
 
 
 def target_image(sample: Sample, facts: Facts) -> Array:
@@ -67,13 +67,13 @@ def _facts(samples: Sequence[Sample], scale: Any) -> dict[str, Any]:
 
 
 def scores(truth: Array, prediction: Prediction, facts: Facts, source: Array) -> dict[str, float]:
-    """Pearson's r, PSNR, SSIM and NRMSE, of each target channel by itself and then their mean.
+    """Pearson's r, PSNR, SSIM, NRMSE and gain, of each target channel by itself and then their mean.
 
-    Brightness and contrast are fitted first, as for restored images. Taken together, channels of unequal
-    brightness would correlate by their differences alone. Channels without contrast in the truth are left
-    out; all are NaN where none has any. Where there are several, Pearson's r is also given for each.
-    ``pearson_r_limit`` is what a perfect prediction would reach, for the noise in the truth; NaN where that
-    cannot be told.
+    Brightness and contrast are fitted first, as for restored images, and the gain is the factor of that fit.
+    Taken together, channels of unequal brightness would correlate by their differences alone. Channels
+    without contrast in the truth are left out; all are NaN where none has any. Where there are several,
+    Pearson's r is also given for each. ``pearson_r_limit`` is what a perfect prediction would reach, for the
+    noise in the truth; NaN where that cannot be told.
     """
     from zcdl_common.metrics.noise import highest_pearson_r
 
@@ -95,7 +95,8 @@ def _channel_scores(truth: Array, found: Array) -> dict[str, float]:
     """Scores of one channel (Z)YX1; Pearson's r with its sign, since an inverted image is no good one."""
     from zcdl_common.metrics import images
 
-    return {**images.scores(truth, found), "pearson_r": images.mean_pearson_r(truth, found)}
+    own = {"pearson_r": images.mean_pearson_r(truth, found), "gain": images.gain(truth, found)}
+    return images.scores(truth, found) | own
 
 
 def plane_scores(truth: Array, prediction: Prediction, facts: Facts) -> dict[str, Array]:

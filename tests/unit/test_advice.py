@@ -137,6 +137,15 @@ def test_an_answer_that_turns_with_the_image_is_not_to_be_trusted():
         assert "Do not trust im3" in said and "75%" in said and "maps/im3_disagreement.tif" in said
 
 
+def test_a_brightness_that_the_scores_do_not_see_is_told():
+    for gains in ([1.0, 0.9, 9.0, 1.2, 1.1, 0.8], [0.6] * 6, [1.9] * 6, [0.0] * 6, [float("nan")] * 6):
+        assert advise(FLAT, gain=gains) == []
+    (said,) = advise(FLAT, gain=[6.0, 9.0, 8.0, 8.0, 1.0, float("nan")])
+    assert "too dim" in said and "factor of 8 " in said and "do not see" in said
+    (said,) = advise(FLAT, gain=[0.2] * 6)
+    assert "too bright" in said and "factor of 0.2 " in said
+
+
 def test_three_sentences_at_most():
     found = advise([1 / (i + 1) for i in range(20)], scores=(0.9, 0.9, 0.1), verdict="unclear")
     assert len(found) <= 3

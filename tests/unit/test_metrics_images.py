@@ -80,6 +80,16 @@ def test_fit_is_the_least_squares_line_of_each_channel():
     assert np.allclose(images.fit_to(truth, np.ones_like(truth)), truth.mean((0, 1)))
 
 
+def test_gain_is_the_factor_that_brings_a_prediction_to_the_brightness_of_the_truth(pair):
+    truth, _ = pair
+    assert images.gain(truth, truth / 8 + 3) == pytest.approx(8)
+    assert images.gain(truth, -truth) == 0 == images.gain(truth, np.ones_like(truth))
+    two, flat = np.concatenate([truth, 5 * truth], -1), np.concatenate([truth, 0 * truth], -1)
+    assert images.gain(two, np.concatenate([truth, truth], -1)) == pytest.approx(3)
+    assert images.gain(flat, np.concatenate([truth / 2, truth], -1)) == pytest.approx(2)
+    assert math.isnan(images.gain(0 * truth, truth))
+
+
 def test_normalise_maps_percentiles_to_zero_and_one_per_channel():
     image = np.random.default_rng(4).random((50, 50, 2)) * [1, 1000]
     scaled = images.normalise(image, 2, 98)

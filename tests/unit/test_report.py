@@ -377,6 +377,15 @@ def test_methods_say_that_brightness_and_contrast_are_fitted_first(finished):
     assert all(fit in DEFINITIONS[key] for key in ("psnr", "ssim", "nrmse"))
 
 
+def test_a_gain_is_better_the_nearer_to_one(tmp_path):
+    write_quality_control(tmp_path, pictures=False)
+    path = tmp_path / "quality_control/summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    summary["metrics"]["gain"] = {"network": {"mean": 7.5, "ci95": None}}
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    assert "gain nearer 1 7.50" in page_of(tmp_path).seen
+
+
 def test_methods_of_stardist_hold_rays_grid_and_overlap(finished):
     record = read_record(finished)
     record = replace(

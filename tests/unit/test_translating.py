@@ -5,7 +5,7 @@ import pytest
 from held import Held
 from scipy import ndimage
 
-from zcdl_common import networks, restoring, translating
+from zcdl_common import denoising, networks, restoring, translating
 from zcdl_common.data import open_data
 from zcdl_common.errors import DataError
 from zcdl_common.images import ImageRef
@@ -37,6 +37,15 @@ def test_channels_of_unequal_brightness_do_not_pass_for_correlation():
     assert pearson_r(truth, guess) > 0.99, "all pixels together correlate by the channels"
     found = scored(truth, guess)
     assert abs(found["pearson_r"]) < 0.3 and found["psnr"] < 20 and found["ssim"] < 0.5
+
+
+def test_a_prediction_too_dim_has_good_scores_and_a_gain_that_says_so():
+    truth = 100 + 10 * smooth(0)[..., None]
+    found = scored(truth, truth / 8, names=("dna",))
+    assert found["gain"] == pytest.approx(8, rel=1e-4) and found["psnr"] > 60
+    restored = restoring.scores(truth, Prediction(truth / 8), facts_of("dna"), truth)
+    assert restored["gain"] == pytest.approx(8, rel=1e-4)
+    assert "gain" not in denoising.scores(truth, Prediction(truth / 8), facts_of("dna"), truth)
 
 
 def test_each_channel_is_scored_by_itself_then_comes_the_mean():

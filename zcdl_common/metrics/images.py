@@ -142,14 +142,30 @@ def fit_to(truth: Array, prediction: Array) -> Array:
     The factor is never negative: an inverted image is no prediction, and becomes the mean of the truth as a
     constant one does.
     """
+    axes = tuple(range(truth.ndim - 1))
+    x = prediction.astype(float) - prediction.mean(axes, dtype=float)
+    return np.asarray(x * gains(truth, prediction) + truth.mean(axes, dtype=float))
+
+
+def gain(truth: Array, prediction: Array) -> float:
+    """Mean over channels of the factor of `fit_to`, where both are in the same units; 1 is right.
+
+    Above 1, the prediction has too little contrast. Below 1 it has too much, or much that is not in the
+    truth; 0 is an inverted or constant one. Channels in which the truth is constant are left out, NaN if all
+    are.
+    """
+    known = np.ptp(truth, axis=tuple(range(truth.ndim - 1))) > 0
+    return float(gains(truth, prediction)[known].mean()) if known.any() else float("nan")
+
+
+def gains(truth: Array, prediction: Array) -> Array:
+    """Factor of `fit_to` of each channel, float64 (C,), at least 0."""
     same_shape(truth, prediction)
     axes = tuple(range(truth.ndim - 1))
-    true, x = truth.astype(float), prediction.astype(float)
-    mean, x_mean = true.mean(axes), x.mean(axes)
-    x = x - x_mean
+    x = prediction.astype(float) - prediction.mean(axes, dtype=float)
     variance = (x**2).mean(axes)
-    slope = (x * (true - mean)).mean(axes) / np.where(variance > 0, variance, np.inf)
-    return np.asarray(x * np.maximum(slope, 0) + mean)
+    slope = (x * (truth - truth.mean(axes, dtype=float))).mean(axes)
+    return np.maximum(slope / np.where(variance > 0, variance, np.inf), 0)
 
 
 def _ssim(truth: Array, prediction: Array, data_range: float) -> Array:

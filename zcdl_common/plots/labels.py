@@ -7,6 +7,7 @@ METRIC_LABELS = {
     "ssim": "SSIM",
     "nrmse": "NRMSE",
     "pearson_r": "Pearson r",
+    "gain": "gain",
     "pearson_r_limit": "Pearson r that noise allows",
     "disagreement": "change when turned (sd)",
     "resolution_px": "resolution (pixels)",
@@ -65,6 +66,7 @@ LESS_IS_BETTER = frozenset(
 )
 
 NEARER_ZERO = frozenset({"count_bias", "size_bias"})
+NEARER_ONE = frozenset({"gain"})
 NO_MERIT = frozenset({"pearson_r_limit", "n_true", "n_found", "size_true", "size_found"})
 """Counts and sizes: to be compared with each other, not to be made large or small."""
 
@@ -80,9 +82,11 @@ NOTHING = 1e-6
 
 
 def better(key: str) -> str:
-    """Which values of a score are better: "higher", "lower", "nearer 0", or "" where none are."""
+    """Which values of a score are better: "higher", "lower", "nearer 0", "nearer 1", or "" where none are."""
     if key in NO_MERIT:
         return ""
+    if key in NEARER_ONE:
+        return "nearer 1"
     return "lower" if key in LESS_IS_BETTER else "nearer 0" if key in NEARER_ZERO else "higher"
 
 

@@ -39,6 +39,11 @@ DEFINITIONS = {
     "ssim": f"structural similarity of small windows (Wang et al. 2004). {_AFTER} 1 is perfect.",
     "nrmse": f"root of the mean squared error, divided by the range of the truth. {_AFTER} 0 is perfect.",
     "pearson_r": "Pearson correlation of the pixels. It is blind to offset and gain of the whole image.",
+    "gain": (
+        "factor by which the brightness of the result (above its offset) must be multiplied to fit the truth "
+        "best, at least 0. 1 is right; larger ones mean a result too dim, smaller ones a result too bright "
+        "or with much that is not in the truth."
+    ),
     "pearson_r_limit": (
         "Pearson correlation that a perfect prediction would reach, for the noise in the target image: the "
         "square root of the share of its variance that is alike in neighbouring pixels."
