@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import time
 from dataclasses import replace
@@ -17,12 +18,15 @@ from skimage.filters import gaussian
 
 from zcdl_common import plots
 from zcdl_common.errors import RunError
+from zcdl_common.networks.cyclegan import CYCLEGAN
+from zcdl_common.networks.pix2pix import PIX2PIX
 from zcdl_common.networks.stardist import STARDIST
 from zcdl_common.networks.unet import UNET, UNetConfig
 from zcdl_common.report import words, write_report
 from zcdl_common.report.blocks import Listing, Note, Table, Text
 from zcdl_common.report.contents import contents
 from zcdl_common.report.html import html
+from zcdl_common.report.judgement import judgement
 from zcdl_common.report.methods import methods, references
 from zcdl_common.report.record import read_record
 from zcdl_common.report.terms import DEFINITIONS
@@ -384,6 +388,33 @@ def test_a_gain_is_better_the_nearer_to_one(tmp_path):
     summary["metrics"]["gain"] = {"network": {"mean": 7.5, "ci95": None}}
     path.write_text(json.dumps(summary), encoding="utf-8")
     assert "gain nearer 1 7.50" in page_of(tmp_path).seen
+
+
+def words_of(blocks):
+    listed = [item for block in blocks if isinstance(block, Listing) for item in block.items]
+    return " ".join(listed + [getattr(b, "caption", "") + getattr(b, "text", "") for b in blocks])
+
+
+@pytest.mark.parametrize(
+    ("network", "metrics", "truth", "error"),
+    [
+        (UNET, ["iou"], "The annotations are taken", True),
+        (PIX2PIX, ["pearson_r", "psnr"], "target images are taken for the truth, with their noise", True),
+        (CYCLEGAN, ["feature_distance"], "There is no truth to compare with: no score", False),
+        (CYCLEGAN, ["feature_distance", "psnr"], "target images are taken for the truth", True),
+    ],
+    ids=["drawn", "taken", "none", "some"],
+)
+def test_the_report_says_what_is_taken_for_the_truth(finished, tmp_path, network, metrics, truth, error):
+    record = read_record(finished)
+    figures = {name: tmp_path / f"{name}.png" for name in ("examples", "disagreement")}
+    for path in figures.values():
+        shutil.copy(record.figures["threshold_curve"], path)
+    summary = {"n_images": 8, "primary": metrics[0], "metrics": {key: {} for key in metrics}}
+    said = words_of(judgement(replace(record, network=network, summary=summary, figures=figures)))
+    assert truth in said
+    assert ("annotations" in said) == network.task.drawn
+    assert ("where the network errs" in said, "how far it is off" in said) == (error, error)
 
 
 def test_methods_of_stardist_hold_rays_grid_and_overlap(finished):

@@ -165,7 +165,7 @@ def gains(truth: Array, prediction: Array) -> Array:
     x = prediction.astype(float) - prediction.mean(axes, dtype=float)
     variance = (x**2).mean(axes)
     slope = (x * (truth - truth.mean(axes, dtype=float))).mean(axes)
-    return np.maximum(slope / np.where(variance > 0, variance, np.inf), 0)
+    return np.asarray(np.maximum(slope / np.where(variance > 0, variance, np.inf), 0))
 
 
 def _ssim(truth: Array, prediction: Array, data_range: float) -> Array:

@@ -8,7 +8,7 @@ from zcdl_common.plots.comparison import METHODS
 from zcdl_common.plots.labels import LESS_IS_BETTER, NO_MERIT, better, metric_label
 from zcdl_common.report import words
 from zcdl_common.report.blocks import MOST_ROWS, Block, Heading, Listing, Note, Table, Text
-from zcdl_common.report.pictures import CAPTIONS, from_figure, from_file
+from zcdl_common.report.pictures import CAPTIONS, WITHOUT_TRUTH, from_figure, from_file
 from zcdl_common.report.record import Record
 from zcdl_common.report.terms import DEFINITIONS
 
@@ -72,6 +72,8 @@ def _caption(name: str, record: Record) -> str:
     """Of a figure; "" where the usual one holds."""
     if name == "examples" and record.summary and not record.summary.get("primary"):
         return "Images as they are, and what the network and the classical method made of them."
+    if name in WITHOUT_TRUTH and record.summary and not record.truth_known:
+        return WITHOUT_TRUTH[name]
     if record.learned_from and name in CAPTIONS:
         return CAPTIONS[name].replace("Test images", "Images").replace("test images", "images")
     return ""
@@ -137,6 +139,20 @@ def _title(key: str) -> str:
     return metric_label(key)
 
 
+def _truth(record: Record) -> str:
+    """What the scores take for the truth."""
+    if not record.truth_known:
+        return (
+            "There is no truth to compare with: no score says whether a result shows what is in the sample."
+        )
+    if record.network is None or record.network.task.drawn:
+        return "The annotations are taken for the truth; their mistakes count as mistakes of the network."
+    return (
+        "The target images are taken for the truth, with their noise; that, and any shift between the two "
+        "images of a pair, counts as a mistake of the network."
+    )
+
+
 def _limits(record: Record) -> list[str]:
     summary, found = record.summary, []
     count = record.n_tested
@@ -152,10 +168,7 @@ def _limits(record: Record) -> list[str]:
         f"The scores hold for images like these {images}: the same sample, staining, microscope and "
         "magnification. Score some images again after any change."
     )
-    if compared:
-        found.append(
-            "The annotations are taken for the truth; their mistakes count as mistakes of the network."
-        )
+    found.append(_truth(record))
     if not summary.get("classical"):
         found.append("The network was not compared with a classical method.")
     return found

@@ -33,6 +33,13 @@ CAPTIONS = {
 """Figures by name, in the order in which section 6 shows them; others show their name."""
 
 
+WITHOUT_TRUTH = {
+    "examples": "Test images: input, network and classical method. There is no truth to compare with.",
+    "disagreement": "How much the prediction changes as the image is turned.",
+}
+"""Captions of figures that show less where nobody knows the truth."""
+
+
 def from_figure(figure: Figure, caption: str, alt: str) -> Picture:
     """Draw a figure into a block."""
     from zcdl_common.plots.style import png

@@ -90,6 +90,13 @@ class Record:
         return bool(self.summary.get("learned_from"))
 
     @property
+    def truth_known(self) -> bool:
+        """Whether any scored image has a truth; without pairs or targets, test images alone may have one."""
+        if self.network is None or (self.network.task.paired and self.network.task.needs_target):
+            return True
+        return "psnr" in (self.summary.get("metrics") or {})
+
+    @property
     def tested(self) -> str:
         """How many of what were scored."""
         if self.learned_from:
