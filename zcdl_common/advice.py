@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zcdl_common.network import Best
 from zcdl_common.plots.labels import metric_label
 from zcdl_common.run import Run
 
@@ -81,12 +82,22 @@ def _unsupported(table: pd.DataFrame, maps: str) -> str:
 
 
 def _unsteady(table: pd.DataFrame, maps: str) -> str:
-    if "disagreement" not in table or not (table["disagreement"] > UNSTEADY).any():
+    if "disagreement" not in table:
+        return ""
+    asked, flagged = table["disagreement"].notna().sum(), (table["disagreement"] > UNSTEADY).sum()
+    if not flagged:
         return ""
     name, change = table.nlargest(1, "disagreement").iloc[0][["image", "disagreement"]]
+    where = f"Where it does so shows {maps}/{name}_disagreement.tif."
+    if flagged == 1:
+        return (
+            f"Do not trust {name}: turn the image, and the prediction changes by {change:.0%} of its "
+            f"contrast. {where}"
+        )
+    whom = "any of the predictions" if flagged == asked else f"{flagged} of {asked} images"
     return (
-        f"Do not trust {name}: turn the image, and the prediction changes by {change:.0%} of its contrast. "
-        f"Where it does so shows {maps}/{name}_disagreement.tif."
+        f"Do not trust {whom}: turn the images, and predictions change by more than {UNSTEADY:.0%} of their "
+        f"contrast, that of {name} by {change:.0%}. {where}"
     )
 
 
@@ -121,7 +132,7 @@ def _classical(summary: dict[str, Any]) -> str:
 
 
 def _overfitting(history: list[dict[str, float]], run: Run) -> str:
-    if len(history) < 10 or not _tells(run):
+    if len(history) < 10 or not _tells(run) or run.network.curves:
         return ""
     losses, checks = _ends(history, "loss"), _ends(history, "val_loss")
     rising = checks[1] > 1.1 * np.nanmin([*(row["val_loss"] for row in history), np.inf])
@@ -145,12 +156,11 @@ def _cut_short(history: list[dict[str, float]], run: Run) -> str:
             f"The time limit ended training after {len(history)} of {epochs} epochs: if {missed}, give it "
             "more time (time_budget_minutes)."
         )
-    before, after = _ends(history, "val_loss")
-    if not after < 0.99 * before:
+    if not (still := _improving(history, run.network.best, 0.01)):
         return ""
     return (
-        f"The time limit ended training after {len(history)} of {epochs} epochs while the validation loss "
-        "was still falling: give it more time (time_budget_minutes)."
+        f"The time limit ended training after {len(history)} of {epochs} epochs while {still}: give it more "
+        "time (time_budget_minutes)."
     )
 
 
@@ -164,12 +174,24 @@ def _still_falling(history: list[dict[str, float]], run: Run) -> str:
         return "Train longer: a few epochs say little."
     if not _tells(run):
         return ""
-    before, after = _ends(history, "val_loss")
-    if after < 0.95 * before and history[-1]["learning_rate"] > 0:
-        return (
-            f"The validation loss was still falling after {len(history)} epochs: train longer (raise epochs)."
-        )
+    still = _improving(history, run.network.best, 0.05)
+    if still and history[-1]["learning_rate"] > 0:
+        return f"{still[:1].upper()}{still[1:]} after {len(history)} epochs: train longer (raise epochs)."
     return ""
+
+
+def _improving(history: list[dict[str, float]], best: Best, share: float) -> str:
+    """Say that what picks the epoch was still getting better, by more than a share of what is left; or "".
+
+    A loss has 0 to fall to, a score 1 to rise to. Where the last epoch is kept, the loss is asked.
+    """
+    key = best.key or "val_loss"
+    before, after = _ends(history, key)
+    rises = bool(best.key) and best.mode == "max"
+    if not (1 - after < (1 - share) * (1 - before) if rises else after < (1 - share) * before):
+        return ""
+    what = "loss" if key == "val_loss" else metric_label(key.removeprefix("val_"))
+    return f"the validation {what} was still {'rising' if rises else 'falling'}"
 
 
 def _ends(history: list[dict[str, float]], key: str) -> tuple[float, float]:

@@ -210,6 +210,9 @@ class Network:
     """Direction of the primary metric."""
     goal: str = ""
     """What training makes small, where no parameter ``loss`` says it, with names of parameters in braces."""
+    curves: str = ""
+    """How to read the losses where those of training and validation are other quantities, so that one says
+    nothing of the other; empty: both are the same."""
     facing: Callable[[Any, Facts], Facts] | None = None
     """Facts as they are in the direction that the config asks for; None: the network works in one alone."""
     whole: str = ""

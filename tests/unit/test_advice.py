@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from zcdl_common.advice import next_steps
+from zcdl_common.network import Best
 
 
 def advise(
@@ -19,10 +20,15 @@ def advise(
     paired=True,
     higher_is_better=True,
     part="quality_control",
+    best=None,
+    curves="",
+    score=None,
     **columns,
 ):
     loss = loss or val
     history = [{"loss": a, "val_loss": b, "learning_rate": rate} for a, b in zip(loss, val, strict=True)]
+    if score:
+        history = [{**row, "val_pearson_r": r} for row, r in zip(history, score, strict=True)]
     run = SimpleNamespace(
         folder=Path("run"),
         quality_control=Path("run") / part,
@@ -31,6 +37,8 @@ def advise(
         network=SimpleNamespace(
             primary="iou",
             higher_is_better=higher_is_better,
+            best=best or Best(),
+            curves=curves,
             task=SimpleNamespace(
                 drawn=drawn, needs_target=needs_target, paired=paired, decoding={"prob_thresh": 0.5}
             ),
@@ -62,6 +70,22 @@ def test_a_loss_that_knows_the_way_back_alone_says_nothing_of_quality():
     assert advise(falling, paired=False) == [] != advise(falling)
     assert advise(RISING, loss, paired=False) == [] != advise(RISING, loss)
     assert advise([0.3] * 3, paired=False) == ["Train longer: a few epochs say little."]
+
+
+def test_where_a_score_picks_the_epoch_it_says_whether_to_go_on():
+    by_score = {"best": Best("val_pearson_r", "max"), "curves": "other quantities"}
+    falling, rising = [1 / (i + 1) for i in range(20)], [0.5 + 0.02 * i for i in range(20)]
+    level = [0.9 + 0.001 * (i % 2) for i in range(20)]
+    assert (
+        advise(falling, score=level, **by_score) == [] == advise(falling, score=level, limit=1.0, **by_score)
+    )
+    (said,) = advise(FLAT, score=rising, **by_score)
+    assert said.startswith("The validation Pearson r was still rising after 20 epochs: train longer")
+    (said,) = advise(FLAT, score=rising, limit=1.0, **by_score)
+    assert "20 of 100 epochs while the validation Pearson r was still rising: " in said
+    assert advise(RISING, falling, score=level, **by_score) == [], "no loss is held against another"
+    (said,) = advise(falling, best=Best(""))
+    assert said.startswith("The validation loss was still falling")
 
 
 def test_epochs_without_a_number_are_no_evidence():
@@ -132,9 +156,15 @@ def test_an_answer_that_turns_with_the_image_is_not_to_be_trusted():
     assert advise(FLAT, disagreement=[0.0, 0.1, 0.5, 0.3, 0.2, float("nan")]) == []
     assert advise(FLAT, disagreement=[float("nan")] * 6) == []
     assert len(advise(FLAT, disagreement=[0.0, 0.1, 0.52, 0.3, 0.2, 0.0])) == 1
-    for changes in ([0.0, 0.6, 0.1, 0.75, 0.2, 0.7], [0.0, 0.6, float("nan"), 0.75, 0.2, float("nan")]):
+    nan = float("nan")
+    for changes, whom in (
+        ([0.0, 0.3, 0.1, 0.75, 0.2, 0.1], "im3: turn the image, "),
+        ([0.0, 0.6, 0.1, 0.75, 0.2, 0.7], "3 of 6 images: "),
+        ([0.0, 0.6, nan, 0.75, 0.2, nan], "2 of 4 images: "),
+        ([0.7, 0.6, nan, 0.75, 0.6, nan], "any of the predictions: "),
+    ):
         (said,) = advise(FLAT, disagreement=changes)
-        assert "Do not trust im3" in said and "75%" in said and "maps/im3_disagreement.tif" in said
+        assert f"Do not trust {whom}" in said and "75%" in said and "maps/im3_disagreement.tif" in said
 
 
 def test_a_brightness_that_the_scores_do_not_see_is_told():

@@ -28,6 +28,7 @@ from zcdl_common.report.contents import contents
 from zcdl_common.report.html import html
 from zcdl_common.report.judgement import judgement
 from zcdl_common.report.methods import methods, references
+from zcdl_common.report.overview import overview
 from zcdl_common.report.record import read_record
 from zcdl_common.report.terms import DEFINITIONS
 from zcdl_common.report.training import best_row
@@ -415,6 +416,17 @@ def test_the_report_says_what_is_taken_for_the_truth(finished, tmp_path, network
     assert truth in said
     assert ("annotations" in said) == network.task.drawn
     assert ("where the network errs" in said, "how far it is off" in said) == (error, error)
+
+
+@pytest.mark.parametrize("network", [UNET, PIX2PIX, CYCLEGAN], ids=lambda network: network.name)
+def test_losses_of_unequal_quantities_are_not_held_against_each_other(finished, network):
+    record = read_record(finished)
+    weights = {"l1_weight": 100.0, "cycle_weight": 10.0, "identity_weight": 0.5}
+    said = words_of(overview(replace(record, network=network, config={**record.config, **weights})))
+    same = network is UNET
+    assert ("Both curves should fall" in said, "overfitting" in said) == (same, same)
+    assert ("neither can be held against the other" in said) == (not same)
+    assert ("Pearson r of the validation images, which picks" in said) == (network is PIX2PIX)
 
 
 def test_methods_of_stardist_hold_rays_grid_and_overlap(finished):

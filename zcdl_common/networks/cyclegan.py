@@ -163,6 +163,9 @@ CYCLEGAN = Network(
     output_scale=target_scale,
     best=Best(""),
     progress=Best("val_loss"),
+    curves="The training loss is that of two generators against their judges, the validation loss what is "
+    "lost on the way there and back: neither can be held against the other, and neither says how real images "
+    "look. Look at the images, and at the scores of the weights that were kept along the training.",
     facing=facing,
     whole="Instance normalisation takes brightness and contrast from all that the network is given at once: "
     "tiles of an image come out unlike each other, with seams between them. Give it whole images. (Where "

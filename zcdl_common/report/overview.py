@@ -210,5 +210,7 @@ def _training(record: Record) -> list[Block]:
         "Both curves should fall and then level off together. A validation curve that rises while the "
         "training curve falls shows overfitting: more images or stronger augmentation help."
     )
+    if record.network and record.network.curves:
+        caption = record.network.curves
     picked = record.network is None or bool(record.network.best.key)
     return [*blocks, from_figure(losses(record.losses, best, picked=picked), caption, alt)]
