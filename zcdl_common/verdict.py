@@ -89,7 +89,11 @@ def _verdict(
     said = [statistics.sentence(first, metric_label(primary), classical, unit)]
     if (other := SECOND.get(primary, "")) in table:
         said.append(statistics.disagreement(first, compared(other, margin=MATTERS), metric_label(other)))
-    said += [_beside_input(run, table), _limit(table) if primary == "pearson_r" else ""]
+    said += [
+        _beside_input(run, table),
+        _inverted_input(table),
+        _limit(table) if primary == "pearson_r" else "",
+    ]
     return first.verdict, " ".join(filter(None, said))
 
 
@@ -106,6 +110,13 @@ def _beside_input(run: Run, table: pd.DataFrame) -> str:
     score = f"{untouched:.{statistics.decimals(untouched)}f}"
     how = "worse" if gain < -margin else "no better"
     return f"It is {how} than the untouched input ({score}): as it is, the network does not help."
+
+
+def _inverted_input(table: pd.DataFrame) -> str:
+    """Say where the untouched input is no rival, since its contrast is inverted: nothing of it is fitted."""
+    if "input_gain" not in table or table["input_gain"].median() != 0:
+        return ""
+    return "The untouched input is inverted: in PSNR, SSIM and NRMSE it counts as a flat image."
 
 
 def _limit(table: pd.DataFrame) -> str:

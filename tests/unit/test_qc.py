@@ -89,6 +89,17 @@ def test_a_restoration_is_held_against_its_untouched_input(gain, words):
     assert ("untouched" in sentence) == bool(words)
 
 
+def test_an_inverted_input_is_said_to_count_as_a_flat_image():
+    scores = {"psnr": [20.0, 22.0, 24.0], "classical_psnr": [19.0] * 3, "input_psnr": [10.0] * 3}
+    inverted = "The untouched input is inverted: in PSNR, SSIM and NRMSE it counts as a flat image."
+    for gains, told in (([0.0] * 3, True), ([0.0, 0.0, 0.1], True), ([1.0, 0.0, 0.3], False)):
+        for name in ("care", "pix2pix"):
+            scored = dict(scores)
+            if name == "pix2pix":
+                scored = {k.replace("psnr", "pearson_r"): np.array(v) / 100 for k, v in scores.items()}
+            assert (inverted in judged_scores(name, **scored, input_gain=gains)["sentence"]) == told
+
+
 def limited(name="fnet", reached=(0.7, 0.72, 0.74), limit=(0.9, 0.92, 0.94), score="pearson_r"):
     classical = {f"classical_{score}": [0.5, 0.51, 0.52]}
     return judged_scores(name, **{score: list(reached)}, **classical, pearson_r_limit=list(limit))["sentence"]

@@ -100,11 +100,24 @@ def test_sentences_say_numbers_verdict_and_what_follows():
     assert "may be chance" in unclear and "interval −0.0" in unclear
     few = sentence(compare(BASE[:1] + 0.3, BASE[:1], margin=0.01), "IoU", "Otsu")
     assert "On 1 test image " in few and "too few to tell" in few
-    strips = sentence(compare(BASE + 0.3, BASE, margin=0.01, groups=["a"] * 7), "IoU", "Otsu")
+    strips = sentence(compare(BASE + JITTER, BASE, margin=0.01, groups=["a"] * 7), "IoU", "Otsu")
     assert "all from 1 movie, stack or field:" in strips and "too few to tell" in strips
     assert "No test image" in sentence(compare([np.nan], [1.0], margin=0.01), "IoU", "Otsu")
     decibel = sentence(compare(BASE + 27, BASE + 25, margin=0.1), "PSNR", "Gaussian")
     assert "is 27.51, " in decibel and "better by 2.00 " in decibel
+
+
+@pytest.mark.parametrize(
+    ("gap", "higher", "who"),
+    [(0.1, True, "network"), (-0.1, True, "classical method"), (0.1, False, "classical method")],
+)
+def test_of_few_images_it_is_said_who_was_better_on_every_one(gap, higher, who):
+    few = compare([*(BASE[:3] + gap), np.nan], BASE[:4], margin=0.01, higher_is_better=higher)
+    said = sentence(few, "IoU", "Otsu")
+    assert f"the {who} is better on all 3, too few to be sure. At least 6" in said
+    assert few.verdict == "unclear"
+    mixed = compare(BASE[:3] + np.array([0.1, 0.1, -0.1]), BASE[:3], margin=0.01, higher_is_better=higher)
+    assert "better on all" not in sentence(mixed, "IoU", "Otsu")
 
 
 def test_a_second_score_that_judges_otherwise_is_named():

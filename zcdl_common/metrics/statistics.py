@@ -52,6 +52,9 @@ class Comparison:
     """Groups among them."""
     margin: float
     higher_is_better: bool = True
+    better: int = 0
+    """Images on which the network is better."""
+    worse: int = 0
 
 
 def bootstrap(
@@ -159,6 +162,8 @@ def compare(
         independent=len(np.unique(member)),
         margin=margin,
         higher_is_better=higher_is_better,
+        better=int((gap > 0 if higher_is_better else gap < 0).sum()),
+        worse=int((gap < 0 if higher_is_better else gap > 0).sum()),
     )
 
 
@@ -190,6 +195,12 @@ def sentence(comparison: Comparison, metric: str, classical: str, unit: str = "t
             "1 movie, stack or field" if c.independent == 1 else f"{c.independent} movies, stacks or fields"
         )
         found = "" if c.independent == c.n else f", all from {groups}"
+        if c.n > 1 and c.n in (c.better, c.worse):
+            who = "network" if c.better else "classical method"
+            return (
+                f"{scored}{found}: the {who} is better on all {c.n}, too few to be sure. "
+                f"At least {ENOUGH} independent test images are needed."
+            )
         return (
             f"{scored}{found}: too few to tell which is better in general. "
             f"At least {ENOUGH} independent test images are needed."

@@ -120,8 +120,9 @@ PIX2PIX = Network(
     output_scale=output_scale,
     best=Best("val_pearson_r", "max"),
     curves="The training loss is that of a generator against its judge, the validation loss the mean "
-    "absolute error alone: neither can be held against the other, and the training loss may rise while images get "
-    "better. Look at Pearson r of the validation images, which picks the epoch: train longer while it rises.",
+    "absolute error alone: neither can be held against the other, and the training loss may rise while "
+    "images get better. Look at Pearson r of the validation images, which picks the epoch: train longer "
+    "while it rises.",
     whole="An output pixel sees hundreds of pixels around it, so that tiles need a wide overlap. Give it "
     "whole images.",
     summary="turns one kind of image into another after learning from pairs of the same field, in 2D",
