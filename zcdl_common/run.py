@@ -24,7 +24,8 @@ from zcdl_common.fit import History
 from zcdl_common.network import BACK, Model, Network
 from zcdl_common.task import Array, Facts, Sample
 
-COLUMNS = ("name", "file", "target", "sha256", "target_sha256", "role", "shape", "dtype", "pixel_size")
+COLUMNS = ("name", "file", "target", "sha256", "target_sha256", "role", "shape", "dtype", "pixel_size",
+           "domain")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -270,11 +271,10 @@ def data_table(data: Data) -> str:
     table.writerow(COLUMNS)
     for sample, role in _roles(data):
         info = sample.source.info()  # type: ignore[attr-defined]
-        target = sample.target.path if sample.target else ""
         size = " x ".join(f"{p:g}" for p in info.pixel_size) if info.pixel_size else ""
         shape = " x ".join(map(str, info.shape))
-        known = [sample.name, sample.source.path, target, *_digests(sample)]
-        table.writerow([*known, role, shape, info.dtype, size])
+        known = [sample.name, sample.source.path, sample.target and sample.target.path, *_digests(sample)]
+        table.writerow([*known, role, shape, info.dtype, size, sample.domain])
     return out.getvalue()
 
 

@@ -106,6 +106,8 @@ nb.train()
 # There is no truth to compare with, so the question is whether the results look like images of the other kind. **Distance from real images** decides: how unlike them an image looks in texture and brightness. Other real images of that kind have about 1. What the network makes of the test images should come near that, and stay below the classical method, which transfers colours and brightness alone. **Distance of the sets** sees what single images do not: results that are all the same. **Cycle error** is what is lost on the way there and back, in parts of the brightness range.
 #
 # None of these numbers sees whether the result shows what is in the sample. Where test images have partners of the same name, Pearson's r, PSNR, SSIM and NRMSE do. Elsewhere your eyes must: compare source and translation structure by structure, and look at `quality_control/maps`: what came back (`*_back.tif`), and where the translation changes as the image is turned (`*_disagreement.tif`).
+#
+# Only one direction is judged at a time. For the other one set `direction` to `target to source` in section 7 (in a terminal: `--set direction="target to source"`) and run this section again; its results go to `quality_control/back`.
 
 # %% Quality control
 nb.judge()

@@ -29,7 +29,7 @@ from zcdl_common.report.html import html
 from zcdl_common.report.judgement import judgement
 from zcdl_common.report.methods import methods, references
 from zcdl_common.report.overview import overview
-from zcdl_common.report.record import read_record
+from zcdl_common.report.record import how_many, read_record
 from zcdl_common.report.terms import DEFINITIONS
 from zcdl_common.report.training import best_row
 
@@ -427,6 +427,24 @@ def test_losses_of_unequal_quantities_are_not_held_against_each_other(finished, 
     assert ("Both curves should fall" in said, "overfitting" in said) == (same, same)
     assert ("neither can be held against the other" in said) == (not same)
     assert ("Pearson r of the validation images, which picks" in said) == (network is PIX2PIX)
+
+
+def test_images_of_two_kinds_are_counted_apart():
+    rows = [{"domain": "source"}] * 31 + [{"domain": "target"}] * 30
+    assert how_many(rows) == "31 + 30" and how_many(rows[:31]) == "31" and how_many([{}] * 4) == "4"
+
+
+def test_a_direction_that_was_not_judged_is_named(tmp_path):
+    write_quality_control(tmp_path, pictures=False)
+    record = replace(read_record(tmp_path), network=CYCLEGAN)
+    said = words_of(judgement(record))
+    assert "direction = target to source" in said and "quality_control/back" in said
+    backwards = replace(record, control="quality_control/back")
+    assert "other direction" not in words_of(judgement(backwards))
+    assert "other direction" not in words_of(judgement(replace(record, network=PIX2PIX)))
+    (tmp_path / "quality_control/back").mkdir()
+    (tmp_path / "quality_control/back/summary.json").write_text("{}")
+    assert "other direction" not in words_of(judgement(record))
 
 
 def test_methods_of_stardist_hold_rays_grid_and_overlap(finished):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from zcdl_common.network import BACK, DIRECTIONS
 from zcdl_common.plots.comparison import METHODS
 from zcdl_common.plots.labels import LESS_IS_BETTER, NO_MERIT, better, metric_label
 from zcdl_common.report import words
@@ -22,6 +23,7 @@ def judgement(record: Record) -> list[Block]:
     if not record.summary and not record.metrics:
         text = "The network has not been tested yet. Run section 6 (Quality control)."
         return [*blocks, Note(text, "todo", "Still missing")]
+    blocks += _other_way(record)
     blocks += _means(record)
     blocks += _scores(record)
     order = {name: i for i, name in enumerate(("threshold_curve", "examples", "worst"))}
@@ -31,6 +33,22 @@ def judgement(record: Record) -> list[Block]:
     blocks += [Heading("Limits"), Listing(tuple(_limits(record)))]
     advice = tuple(str(sentence) for sentence in record.summary.get("next") or ())
     return blocks + ([Heading("What next?"), Listing(advice)] if advice else [])
+
+
+def _other_way(record: Record) -> list[Block]:
+    """Say where one of two directions has not been judged."""
+    if not record.network or not record.network.facing:
+        return []
+    back = record.control.endswith(f"/{BACK}")
+    other = "quality_control" if back else f"quality_control/{BACK}"
+    if (record.folder / other / "summary.json").is_file():
+        return []
+    direction = DIRECTIONS["source" if back else "target"]
+    text = (
+        f"The other direction has not been judged. Set direction = {direction} and run section 6 again; its "
+        f"results go to {other}."
+    )
+    return [Note(text, "todo", "Still missing")]
 
 
 def _means(record: Record) -> list[Block]:

@@ -6,24 +6,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from zcdl_common.report import words
-from zcdl_common.report.record import Record
+from zcdl_common.report.record import Record, how_many
 
 
 def material(record: Record) -> list[str]:
     """Sentences on the images: how many, of what kind, how divided, scaled, cut and augmented."""
     facts, config = record.facts, record.config
-    counts = {role: len(record.role(role)) for role in ("train", "validation", "test")}
-    if not any(counts.values()):
+    roles = {role: record.role(role) for role in ("train", "validation", "test")}
+    if not any(roles.values()):
         return []
+    counts = {role: how_many(rows) for role, rows in roles.items()}
     unit = "voxels" if facts.get("ndim") == 3 else "pixels"
     shared = _images(facts, unit)
     about = f" ({shared})" if shared else ""
     if record.network and not record.network.task.paired:
         about = _kinds(facts, unit)
-    trained = (
-        f"{words.many(counts['train'], record.unit)} for training, {counts['validation']} for validation"
-    )
-    tested = f" and {counts['test']} for testing" if counts["test"] else "; none was kept apart for a test"
+    unit_s = words.many(len(roles["train"]), record.unit).partition(" ")[2]
+    trained = f"{counts['train']} {unit_s} for training, {counts['validation']} for validation"
+    tested = f" and {counts['test']} for testing" if roles["test"] else "; none was kept apart for a test"
     sentences = [f"The data set{about} was divided into {trained}{tested}."]
     sentences.append(words.sentence(str(record.plan.get("split") or "")))
     if record.network and facts:

@@ -10,7 +10,7 @@ from zcdl_common.report.blocks import MOST_ROWS, Block, Heading, Note, Table, Te
 from zcdl_common.report.material import section_labels
 from zcdl_common.report.methods import methods, references
 from zcdl_common.report.pictures import from_figure, from_file
-from zcdl_common.report.record import Record
+from zcdl_common.report.record import Record, how_many
 from zcdl_common.report.training import best_row
 
 VERDICTS = {
@@ -94,8 +94,8 @@ def _done(record: Record) -> list[Block]:
 
 
 def _counts(record: Record) -> str:
-    roles = [(role, len(record.role(role))) for role in ("train", "validation", "test")]
-    return ", ".join(f"{count} {role}" for role, count in roles if count) + (
+    roles = [(role, record.role(role)) for role in ("train", "validation", "test")]
+    return ", ".join(f"{how_many(rows)} {role}" for role, rows in roles if rows) + (
         f" {record.unit}s" if record.data else ""
     )
 

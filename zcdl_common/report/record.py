@@ -108,6 +108,12 @@ class Record:
         return [row for row in self.data if row.get("role") == role]
 
 
+def how_many(rows: Rows) -> str:
+    """Count rows of data.csv; "31 + 31" of source and target images where nothing is paired."""
+    there = sum(row.get("domain") == "target" for row in rows)
+    return f"{len(rows) - there} + {there}" if there else str(len(rows))
+
+
 def read_record(folder: Path, network: Network | None = None, judged: Path | None = None) -> Record:
     """Read a run folder.
 
