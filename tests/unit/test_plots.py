@@ -306,6 +306,14 @@ def test_the_chosen_threshold_is_named():
     assert any("0.45" in text for text in texts(plots.threshold_curve([0, 1], [0.2, 0.3], 0.45)))
 
 
+def test_a_single_epoch_is_a_point_in_every_panel():
+    row = {"epoch": 1, "loss": 1.0, "val_loss": 2.0, "val_iou": 0.5, "learning_rate": 1e-3}
+    for panel in plots.losses([row]).axes:
+        assert all(line.get_marker() not in ("", "None") for line in panel.get_lines()), panel.get_ylabel()
+    rate = next(a for a in plots.losses(LOSSES).axes if a.get_ylabel() == "rate")
+    assert rate.get_lines()[0].get_marker() == ""
+
+
 def test_losses_below_zero_get_no_logarithmic_panel():
     table = [{**row, "loss": -row["loss"]} for row in LOSSES]
     assert all(axes.get_yscale() == "linear" for axes in plots.losses(table).axes)

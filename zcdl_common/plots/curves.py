@@ -55,7 +55,8 @@ def losses(table: Any, best: int | None = None, *, picked: bool = True) -> Figur
     if others:
         _score_lines(axes["scores"], data, epochs, others)
     if has_rate:
-        axes["rate"].plot(epochs, style.numbers(data["learning_rate"]), color=style.COLOURS["rate"], lw=1.4)
+        rates, marker = style.numbers(data["learning_rate"]), _marker(epochs)
+        axes["rate"].plot(epochs, rates, color=style.COLOURS["rate"], lw=1.4, marker=marker, markersize=4)
         axes["rate"].set_ylim(bottom=0)
         axes["rate"].ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
         axes["rate"].yaxis.get_offset_text().set_fontsize(style.SMALL)
@@ -192,7 +193,7 @@ def kept(table: Mapping[str, Sequence[float]], metric: str, best: int) -> Figure
 
 
 def _loss_lines(axes: Axes, data: dict[str, list[Any]], epochs: list[float], best: int | None) -> None:
-    marker = "o" if len(epochs) < 3 else ""
+    marker = _marker(epochs)
     for column, who in (("loss", "train"), ("val_loss", "validation")):
         if column in data:
             values = style.numbers(data[column])
@@ -214,7 +215,7 @@ def _loss_lines(axes: Axes, data: dict[str, list[Any]], epochs: list[float], bes
 
 
 def _score_lines(axes: Axes, data: dict[str, list[Any]], epochs: list[float], names: list[str]) -> None:
-    marker = "o" if len(epochs) < 3 else ""
+    marker = _marker(epochs)
     for name, colour, line in zip(names, style.LINE_COLOURS, ("-", "--", "-.", ":"), strict=False):
         label = metric_label(name.removeprefix("val_"))
         axes.plot(
@@ -222,6 +223,11 @@ def _score_lines(axes: Axes, data: dict[str, list[Any]], epochs: list[float], na
         )
     axes.legend(fontsize=style.SMALL, frameon=False, loc="best")
     style.tidy(axes, "epoch", "score", "Scores of the validation images")
+
+
+def _marker(epochs: list[float]) -> str:
+    """Points where a line would be too short to see, or none at all."""
+    return "o" if len(epochs) < 3 else ""
 
 
 def _positive(data: dict[str, list[Any]]) -> bool:
