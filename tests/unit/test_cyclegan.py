@@ -520,9 +520,7 @@ def packages(kinds):
 
 
 def test_a_package_of_either_direction_opens_again_as_a_run(kinds, packages, tmp_path):
-    assert [p.path.name for p in packages] == ["model-run.zip", "run-back.zip"], (
-        "neither takes the other's place"
-    )
+    assert [p.path.name for p in packages] == ["run.zip", "run-back.zip"], "neither takes the other's place"
     for exported, params, domain in zip(packages, ({}, BACKWARDS), ("source", "target"), strict=True):
         assert exported.tests and all(row["passed"] for row in exported.tests)
         run, again = kinds.run.using(**params), open_run(as_run(exported.path, tmp_path))

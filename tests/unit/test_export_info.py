@@ -1,10 +1,13 @@
 """Names and sizes of a package."""
 
 import re
+from types import SimpleNamespace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zcdl_common.export import check
 from zcdl_common.export.info import clean_name, clean_nickname, identifiers, smallest_size
 
 
@@ -20,6 +23,11 @@ def test_names_keep_what_can_be_kept():
     assert clean_name("Zellkerne größer, 3. Versuch") == "Zellkerne grosser 3 Versuch"
     assert clean_name("unet_2026-11-20") == "unet_2026-11-20"
     assert clean_nickname("U-Net Nuclei_1") == "u-net-nuclei-1"
+
+
+@pytest.mark.parametrize("name", ["cyc", "run", "a1", "ecoli"])
+def test_a_package_bears_the_name_of_its_run_however_short(name):
+    assert clean_nickname(name) == name
 
 
 def test_a_name_of_signs_alone_gets_a_word():
@@ -48,3 +56,12 @@ def test_the_smallest_size_is_the_first_multiple_that_outgrows_the_halo(step, ha
     (size,) = smallest_size((step,), (halo,))
     assert size % step == 0
     assert size > 2 * halo >= size - step
+
+
+def test_how_far_formats_may_differ_is_said_in_words():
+    from bioimageio.spec.model.v0_5 import ReproducibilityTolerance
+
+    stated = ReproducibilityTolerance(relative_tolerance=1e-3, absolute_tolerance=6.7)
+    config = SimpleNamespace(bioimageio=SimpleNamespace(reproducibility_tolerance=[stated]))
+    said = check._tolerance(SimpleNamespace(config=config), "onnx")
+    assert said == "0.1 % of an output value, plus 6.7 in its units"

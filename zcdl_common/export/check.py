@@ -152,7 +152,8 @@ def _tolerance(model: Any, name: str) -> str:
         if not t.weights_formats or name in t.weights_formats
     ]
     tolerance = stated[0] if stated else ReproducibilityTolerance()
-    return f"{tolerance.relative_tolerance:g} relative + {tolerance.absolute_tolerance:g}"
+    share, rest = 100 * tolerance.relative_tolerance, tolerance.absolute_tolerance
+    return f"{share:g} % of an output value, plus {rest:g} in its units"
 
 
 def _place(loc: Sequence[Any]) -> str:

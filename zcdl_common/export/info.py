@@ -177,8 +177,8 @@ def identifiers(texts: Sequence[str]) -> list[str]:
 
 
 def clean_nickname(text: str) -> str:
-    """`text` in lower case, with hyphens between words."""
-    return re.sub(r"[^a-z0-9]+", "-", clean_name(text).lower()).strip("-")
+    """`text` in lower case, with hyphens between words; a short one stays short, unlike a name of the zoo."""
+    return re.sub(r"[^a-z0-9]+", "-", _ascii(text).lower()).strip("-")[:128].strip("-") or "model"
 
 
 def _ascii(text: str) -> str:
