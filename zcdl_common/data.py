@@ -124,10 +124,10 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
         pairings.append(pairing)
     if not samples:
         like = "cell_1_mask.tif or cell_1.zip" if network.task.drawn else "or cell_1_target.tif"
+        other = network.task.without_partners and f"Are these pairs? {network.task.without_partners} "
         raise DataError(
-            f"No image in {folders.source} has a partner in {folders.target}. Partners are found by name: "
-            f"cell_1.tif belongs to cell_1.tif, {like}. Rename the files accordingly. "
-            f"{network.task.without_partners}".rstrip()
+            f"No image in {folders.source} has a partner in {folders.target}. {other}Partners are found by "
+            f"name: cell_1.tif belongs to cell_1.tif, {like}. Rename the files accordingly."
             if not problems
             else f"None of the images can be used. The first reason: {problems[0]}"
         )

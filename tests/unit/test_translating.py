@@ -279,10 +279,12 @@ def test_images_without_partners_are_sent_to_whom_they_are_for(make, tmp_path, n
     config = network.Config.parse({k: str(tmp_path / v) for k, v in FOLDERS.items()})
     with pytest.raises(DataError) as said:
         open_data(config, network)
-    sent = "Images without partners are for the CycleGAN notebook." in str(said.value)
-    assert sent == (name == "fnet") and str(said.value) == str(said.value).strip()
+    sent = "Are these pairs? Images without partners are for the CycleGAN notebook. Partners are" in str(
+        said.value
+    )
+    assert sent == (name == "fnet") and str(said.value).endswith("Rename the files accordingly.")
     other = replace(network, task=replace(network.task, without_partners="Draw them."))
-    with pytest.raises(DataError, match=r"accordingly\. Draw them\.$"):
+    with pytest.raises(DataError, match=r"Are these pairs\? Draw them\..*accordingly\.$"):
         open_data(config, other)
 
 
