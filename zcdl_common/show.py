@@ -55,7 +55,8 @@ def data(network: Network, found: Data) -> None:
     """Which image belongs to which target, and its role."""
     if found.example:
         message(f"Example data ({found.example}), not your images.", "warning")
-    split, rows = found.split, []
+    split = found.split
+    rows: dict[str, list[dict[str, Any]]] = {"source": [], "target": []}
     labels = (network.task.source_label, network.task.target_label)
     for role in ("train", "validation", "test"):
         for sample in getattr(split, role):
@@ -63,22 +64,24 @@ def data(network: Network, found: Data) -> None:
             target = sample.target.path.name if sample.target else ""
             names = [_named(sample.source), target]
             size = " x ".join(map(str, info.shape))
-            rows.append(
+            rows[sample.domain].append(
                 {
                     **dict(zip(labels, names if sample.domain == "source" else names[::-1], strict=True)),
                     "used for": role,
                     "size": size,
-                    "axes": info.axes,
+                    "axes": info.axes.replace("S", "C"),  # colours of one pixel are channels too
                     "channels": info.channels,
                     "pixel size (µm)": value_text(info.pixel_size) or "unknown",
                     "type": info.dtype,
                 }
             )
-    if not any(row[network.task.target_label] for row in rows):
-        rows = [{k: v for k, v in row.items() if k != network.task.target_label} for row in rows]
-    table(rows[:12])
-    if len(rows) > 12:
-        line(f"... and {len(rows) - 12} more")
+    kinds = [kind for kind in rows.values() if kind]
+    shown = [row for kind in kinds for row in kind[: 12 // len(kinds)]]
+    if not any(row[network.task.target_label] for row in shown):
+        shown = [{k: v for k, v in row.items() if k != network.task.target_label} for row in shown]
+    table(shown)
+    if rest := sum(map(len, kinds)) - len(shown):
+        line(f"... and {rest} more")
     line(split.note)
 
 

@@ -75,6 +75,16 @@ def test_either_kind_is_divided_by_itself_under_names_of_its_own(fill, opened):
     assert opened()[0].split == data.split, "the seed decides"
 
 
+def test_rows_of_either_kind_are_shown_with_type_channels_and_axes(fill, opened, capsys):
+    fill("one", [f"cell_{i}" for i in range(20)])
+    fill("other", [f"stain_{i}" for i in range(9)], pixels=np.zeros((48, 40, 3), "uint8"), axes="YXS")
+    show.data(CYCLEGAN, opened()[0])
+    shown = capsys.readouterr().out
+    assert "... and 17 more" in shown and shown.count("cell_") == shown.count("stain_") == 6
+    row = next(text.split() for text in shown.splitlines() if "stain_" in text)
+    assert {"YXC", "3", "uint8"} <= set(row) and "YXS" not in shown
+
+
 def test_groups_of_either_kind_are_never_divided(fill, opened):
     fill("one", [f"movie{m}_{i}" for m in range(4) for i in range(3)])
     fill("other", [f"movie{m}_{i}" for m in range(3) for i in range(4)], 50)
