@@ -133,6 +133,10 @@ def explain(cls: type[BaseModel], error: ValidationError) -> str:
             reason = f"choose one of {choices}"
         elif item["type"] == "value_error":
             reason = str(item["ctx"]["error"])
+        elif name == "patch_size":
+            reason = (
+                "two whole numbers above 0 are needed, for example 128, 128 (three for stacks: 16, 64, 64)"
+            )
         else:
             reason = _MESSAGES.get(item["type"], item["msg"]).format(**item.get("ctx", {}))
         lines.append(f"{name} = {found!r}: {reason}" if name else reason)

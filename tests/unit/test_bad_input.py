@@ -489,6 +489,16 @@ def test_the_patch_that_is_proposed_works(images_2d, open_notebook):
     open_notebook(images_2d, patch_size=proposed).settings()
 
 
+@pytest.mark.parametrize("network", ["unet", "fnet", "pix2pix"])
+def test_the_two_numbers_that_are_given_as_an_example_work(images_2d, network):
+    named = {"source": str(images_2d / "images"), "target": str(images_2d / "masks")}
+    nb = Notebook(network)
+    nb.images({**named, "patch_size": "8"})
+    text = refused(nb.settings, "2 numbers are needed, for example", error=ConfigError)
+    nb.images({**named, "patch_size": re.search(r"for example ([\d, ]+)\.", text).group(1)})
+    nb.settings()
+
+
 @pytest.mark.parametrize("weights", ["1", "1, 2, 3", "1, -1", "0, 0"])
 def test_class_weights_that_do_not_fit_the_classes_are_refused(images_2d, open_notebook, weights):
     refused(open_notebook(images_2d, class_weights=weights).train, "class_weights", error=ConfigError)
@@ -508,8 +518,9 @@ def test_class_weights_that_do_not_fit_the_classes_are_refused(images_2d, open_n
         ({"learning_rate": 7}, ("learning_rate = 7", "it must be 1")),
         ({"augment": "perhaps"}, ("augment = 'perhaps'", "true or false is needed")),
         ({"loss": "diced"}, ("loss = 'diced'", "choose one of", "'dice'")),
-        ({"patch_size": "a, b"}, ("patch_size", "a whole number is needed")),
-        ({"patch_size": {"y": 3}}, ("patch_size", "256, 256")),
+        ({"patch_size": "a, b"}, ("patch_size", "two whole numbers", "for example 128, 128")),
+        ({"patch_size": "0"}, ("patch_size = '0'", "two whole numbers above 0", "three for stacks")),
+        ({"patch_size": {"y": 3}}, ("patch_size", "128, 128")),
         ({"name": "a/b"}, ("name = 'a/b'", "letters")),
         ({"name": ".."}, ("name = '..'",)),
         ({"epochs": 0, "losss": 1}, ("2 parameters", "epochs", "did you mean 'loss'")),

@@ -86,13 +86,17 @@ def plan_patch(
         The patch of the config has another dimension than the images.
     """
     given = config.patch_size
-    if given is not None and len(given) != facts.ndim:
-        raise ConfigError(
-            f"patch_size = {size_text(given)}: the images have {facts.ndim} dimensions "
-            f"({'ZYX' if facts.ndim == 3 else 'YX'}), so {facts.ndim} numbers are needed."
-        )
     # one image is divided into strips, and a gap of one patch lies between them
     limit = tuple(min(s, facts.extra.get("gap", s)) for s in smallest(facts))
+    if given is not None and len(given) != facts.ndim:
+        # powers of two, which are multiples of whatever depth is chosen for them
+        fitting = (2 ** int(math.log2(min(w, s))) for w, s in zip(wanted, limit, strict=True))
+        example = ", ".join(str(max(m, n)) for m, n in zip(multiple, fitting, strict=True))
+        raise ConfigError(
+            f"patch_size = {size_text(given)}: the images have {facts.ndim} dimensions "
+            f"({'ZYX' if facts.ndim == 3 else 'YX'}), so {facts.ndim} numbers are needed, for example "
+            f"{example}."
+        )
     return given or patch_within(wanted, limit, multiple)
 
 
