@@ -53,10 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     data = add("data", _data, "fetch or make an example data set")
     data.add_argument("name")
     check = add("check", _check, "examine images before training")
-    check.add_argument("source")
-    check.add_argument("target", nargs="?", default="")
-    check.add_argument("--network", default="unet")
-    check.add_argument("--set", **several)
+    check.add_argument("source", help="folder of images")
+    check.add_argument("target", nargs="?", default="", help="folder of what belongs to them, if anything")
+    known = ", ".join(networks.NETWORKS)
+    check.add_argument("--network", default="unet", help=f"what the images are for: {known}; default: unet")
+    check.add_argument("--set", help="single parameters", **several)
     predict = add("predict", _predict, "use a finished run on new images")
     predict.add_argument("run", type=Path)
     predict.add_argument("folder")
@@ -102,10 +103,13 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
         A pair has no ``=``.
     """
     values: dict[str, Any] = {}
-    for pair in pairs:
+    for before, pair in zip(("", *pairs), pairs, strict=False):
         name, equals, value = pair.partition("=")
         if not equals:
-            raise ConfigError(f"'{pair}' is no parameter. Write name=value, for example --set epochs=50.")
+            quoted = f" A value with spaces stands in quotes: --set '{before} {pair}'." if before else ""
+            raise ConfigError(
+                f"'{pair}' is no parameter. Write name=value, for example --set epochs=50.{quoted}"
+            )
         values[name.strip()] = value.strip() or None
     return values
 
@@ -153,7 +157,7 @@ def _data(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from zcdl_common import checkup, show
+    from zcdl_common import checkup, session, show
     from zcdl_common.data import open_data
 
     network = networks.get(args.network)
@@ -162,7 +166,10 @@ def _check(args: argparse.Namespace) -> int:
     show.data(network, data)
     report = checkup.examine(data, network, config)
     show.findings(report)
-    return int(bool(report.errors))
+    if report.errors:
+        return 1
+    session.prepare(network, config, data)  # parameters that do not fit the images are told as `run` would
+    return 0
 
 
 def _predict(args: argparse.Namespace) -> int:

@@ -56,14 +56,18 @@ def not_labels(word: str, values: int, background: float) -> str:
     background : float
         Share of the pixels that are 0.
     """
+    pictures = (
+        f" Or are these images, and no {word}s? Then the notebook pix2pix, fnet or care is for them (zcdl "
+        "check: add --network pix2pix, fnet or care)."
+    )
     if background < NO_BACKGROUND:
         return (
             f"The {word}s look like photographs ({values} different values and no background): are the "
-            f"folders of images and {word}s swapped?"
+            f"folders of images and {word}s swapped?{pictures}"
         )
     return (
         f"The {word}s hold {values} different values that change from pixel to pixel, as photographs do, or "
-        "numbers that lossy compression (JPEG) has spoilt."
+        f"numbers that lossy compression (JPEG) has spoilt.{pictures}"
     )
 
 

@@ -121,7 +121,7 @@ def mask_facts(samples: Sequence[Sample], config: Any) -> dict[str, Any]:
     elif len(found) > 2 * MOST_CLASSES:
         raise DataError(
             f"The masks hold {len(found)} different values, too many for classes. If every number is one "
-            "object, set masks_are = objects."
+            "object, set masks_are = objects. If they are images, use the notebook pix2pix, fnet or care."
         )
     total = sum(counts.values())
     classes = tuple(sorted(counts))

@@ -43,6 +43,8 @@ def test_values_are_what_the_parameter_needs(text, name, value):
 def test_a_pair_without_equals_sign_is_explained():
     with pytest.raises(ConfigError, match=r"'epochs' is no parameter.*--set epochs=50"):
         cli.settings(["epochs"])
+    with pytest.raises(ConfigError, match=r"'128' is no parameter.*in quotes: --set 'patch_size=64, 128'"):
+        cli.settings(["patch_size=64,", "128"])
 
 
 def test_a_forgotten_set_is_proposed(capsys):
@@ -87,6 +89,28 @@ def test_check_says_what_it_found_by_its_status(images_2d, make, tmp_path, capsy
     (tmp_path / "masks" / "cell_1.tif").write_bytes(b"torn")
     assert cli.main(["check", str(tmp_path / "images"), str(tmp_path / "masks")]) == 1
     assert "cell_1.tif" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("patch", "said"), [("8", "2 numbers are needed"), ("15,16", "Try ")])
+def test_check_refuses_a_patch_that_run_would_refuse(images_2d, capsys, patch, said):
+    folders = [str(images_2d / "images"), str(images_2d / "masks")]
+    assert cli.main(["check", *folders, "--set", f"patch_size={patch}"]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_check_names_the_networks_and_asks_whether_masks_are_images(make, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["check", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert all(name in told for name in networks.NETWORKS) and "default: unet" in told
+    for i in range(3):
+        make.write(tmp_path / "a" / f"{i}.tif", make.blobs((48, 40), i)[0])
+        noise = np.random.default_rng(i).integers(1, 50, (48, 40)).astype("uint16")
+        make.write(tmp_path / "b" / f"{i}.tif", noise)
+        make.write(tmp_path / "c" / f"{i}.tif", np.where(np.indices(noise.shape)[0] < 9, 0, noise))
+    for folder in "bc":
+        assert cli.main(["check", str(tmp_path / "a"), str(tmp_path / folder)]) == 1
+        assert "add --network pix2pix, fnet or care" in "".join(capsys.readouterr())
 
 
 def test_compare_prints_a_row_an_image_and_the_mean(images_2d, capsys):
