@@ -9,7 +9,7 @@ from typing import Any
 from zcdl_common import doctor
 from zcdl_common.config import Config
 from zcdl_common.data import Data
-from zcdl_common.doctor.findings import Finding
+from zcdl_common.doctor.findings import Finding, namesakes
 from zcdl_common.doctor.kinship import looks_paired
 from zcdl_common.doctor.matching import portrait
 from zcdl_common.errors import DataError
@@ -32,7 +32,8 @@ def examine(data: Data, network: Network, config: Config) -> doctor.Report:
         for domain in DIRECTIONS
     )
     findings = tuple(dict.fromkeys([*one.findings, *other.findings, *_pairs_after_all(data.split)]))
-    return doctor.Report(findings, (*one.table, *other.table), one.total + other.total)
+    folders = namesakes(str(sample.source.path) for sample in data.samples)
+    return doctor.Report(findings, (*one.table, *other.table), one.total + other.total, folders)
 
 
 def _pairs_after_all(split: Split) -> Iterator[Finding]:

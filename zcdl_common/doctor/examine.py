@@ -19,7 +19,7 @@ from zcdl_common.doctor import (
     resizing,
     shapes,
 )
-from zcdl_common.doctor.findings import Finding, Report, size_text
+from zcdl_common.doctor.findings import Finding, Report, namesakes, size_text
 from zcdl_common.doctor.reading import Look, alone, imaged, look_at, two_kinds, unreadable
 from zcdl_common.task import Sample, Task
 
@@ -87,7 +87,8 @@ def check(
     if step > 1:
         findings.append(_sampled(sum(look.read for look in looks), len(looks)))
     table = tuple(_row(look) for look in looks if look.read)
-    return Report(tuple(dict.fromkeys(findings)), table, len(everything))
+    files = [str(lazy.path) for s, _ in everything for lazy in (s.source, s.target) if lazy is not None]
+    return Report(tuple(dict.fromkeys(findings)), table, len(everything), namesakes(files))
 
 
 def _sampled(read: int, total: int) -> Finding:

@@ -55,6 +55,8 @@ class Report:
     """A row for each image that was read: name, role, size, channels, type, range, target."""
     total: int = 0
     """Images in the data set; more than rows in the table where only some were read."""
+    folders: tuple[str, ...] = ()
+    """Where equal names lie in several folders (`namesakes`); findings then tell the folder with the name."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -77,6 +79,10 @@ class Report:
     def _of(self, severity: Severity) -> tuple[Finding, ...]:
         return tuple(f for f in self.findings if f.severity == severity)
 
+    def _common_folder(self) -> str:
+        files = [f for finding in self.findings for f in finding.files]
+        return common_folder([*files, *(os.path.join(folder, "") for folder in self.folders)])
+
     def groups(self) -> list[list[Finding]]:
         """Findings of one kind together, the gravest first."""
         ordered = sorted(self.findings, key=_kind)
@@ -84,7 +90,7 @@ class Report:
 
     def rows(self) -> list[dict[str, str]]:
         """One row for each kind of finding, for display as a table."""
-        folder = common_folder(f for finding in self.findings for f in finding.files)
+        folder = self._common_folder()
         return [
             {
                 "severity": group[0].severity,
@@ -99,7 +105,7 @@ class Report:
 
     def text(self) -> str:
         """The report in words, the gravest findings first."""
-        folder = common_folder(f for finding in self.findings for f in finding.files)
+        folder = self._common_folder()
         lines = [self.summary()]
         for severity, groups in groupby(self.groups(), lambda g: g[0].severity):
             lines += ["", _HEADINGS[severity]]
@@ -143,6 +149,13 @@ def common_folder(files: Iterable[str]) -> str:
         return os.path.commonpath(parents) if parents else ""
     except ValueError:  # several drives of Windows, or absolute among relative paths
         return ""
+
+
+def namesakes(files: Iterable[str]) -> tuple[str, ...]:
+    """The folders of `files` where a name alone does not tell which file is meant; else none."""
+    paths = {os.path.split(f) for f in files}
+    ambiguous = len({name for _, name in paths}) < len(paths)
+    return tuple(sorted({folder for folder, _ in paths})) if ambiguous else ()
 
 
 def short(file: str, folder: str) -> str:

@@ -68,6 +68,15 @@ def test_no_finding_speaks_of_clean_images_or_masks(tmp_path, fields):
     assert "no target image of the same name" in check(samples, task=TRANSLATE).text()
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_finding_tells_in_which_of_two_folders_the_file_lies(tmp_path, fields, side):
+    pairs = [list(pair) for pair in fields[:10]]
+    pairs[0][side] = np.minimum(pairs[0][side], int(np.percentile(pairs[0][side], 80)))
+    report = check(save(tmp_path, pairs), task=LABEL_FREE)
+    name = str(Path(("light", "stain")[side], "0.tif"))
+    assert f"    {name}: about" in report.text() and report.rows()[0]["files"] == name
+
+
 def test_moved_fluorescence_is_found(tmp_path, fields):
     moved = [(light, np.roll(stain, (5, -4), (0, 1))) for light, stain in fields[:6]]
     finding = found(save(tmp_path, moved))["shifted"]
