@@ -187,6 +187,8 @@ class Task:
     """What to do with images that have no partners, in a sentence; empty: nothing comes to mind."""
     turned: bool = False
     """Whether the network is also asked about the turned image, to see where it contradicts itself."""
+    stained: bool = False
+    """Whether targets are fluorescence and images are not, so that exchanged folders can be told."""
     input_is_prediction: bool = False
     """Whether the untouched input is itself an attempt worth scoring (restoration)."""
 

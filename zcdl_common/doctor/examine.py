@@ -173,6 +173,8 @@ def _annotations(
         yield from kinship.check_kinship(_one_a_group(looks), "images", f"{word}s")
     noises = {look.file: look.noise for look in looks if look.noise is not None}
     yield from intensities.check_noise(noises, "noisy images", f"{word}s")
+    levels = {look.file: look.levels for look in looks if look.levels is not None}
+    yield from intensities.check_stain(levels, task.source_label, f"{word}s")
     yield from alignment.check_shifts(shifts, word, {look.file: look.pixel_size for look in looks})
 
 

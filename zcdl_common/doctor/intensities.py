@@ -24,6 +24,10 @@ noisier, at least 4 times."""
 NOISY = 0.02
 """Noise, as a share of the contrast, below which an image is never called noisy."""
 _NOISE = 512
+DARK = 0.15
+"""`measure_level` below which a background is dark; of simulated stains it is 0.04."""
+GREY = (0.35, 0.65)
+"""`measure_level` of transmitted light, with darker and brighter structures; 0.48 where simulated."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,36 @@ def check_noise(noises: Mapping[str, tuple[float, float]], source: str, target: 
             f"the {target} are noisier than the {source} (noise of {clean:.2g} % of the contrast against "
             f"{image:.2g} %): are the folders swapped?",
             f"Name the folder of {source} as source and that of {target} as target.",
+        )
+
+
+def measure_level(image: Array) -> float:
+    """Where the median of an image lies between its 1st (0) and 99th (1) percentile; 0.5 where equal."""
+    values = image.reshape(-1)[:: max(1, image.size // 2_000_000)]
+    finite = values[np.isfinite(values)].astype(np.float64)
+    low, usual, high = np.percentile(finite, (1, 50, 99)) if finite.size else (0.0, 0.0, 0.0)
+    return float((usual - low) / (high - low)) if high > low else 0.5
+
+
+def check_stain(levels: Mapping[str, tuple[float, float]], source: str, target: str) -> Iterator[Finding]:
+    """Images on a dark background and targets on a mid-grey one, in three quarters of at least four pairs.
+
+    Parameters
+    ----------
+    levels : mapping of file to (level of the image, level of its target)
+        Of `measure_level`.
+    source, target : str
+        What they are called: "transmitted-light images" and "fluorescence images".
+    """
+    odd = tuple(f for f, (one, other) in levels.items() if one < DARK and GREY[0] < other < GREY[1])
+    if len(levels) >= 4 and 4 * len(odd) >= 3 * len(levels):
+        yield Finding(
+            "warning",
+            "folders-exchanged",
+            odd,
+            f"the {source} have a dark background, as fluorescence has, and the {target} a mid-grey one with "
+            "darker and brighter structures, as transmitted light has: are the folders swapped?",
+            f"Name the folder of {source} as source and that of {target} as target. If they are, go on.",
         )
 
 

@@ -49,6 +49,8 @@ class Look:
     match: matching.Pair | None = None
     noise: tuple[float, float] | None = None
     """Of image and target, as a share of their ranges."""
+    levels: tuple[float, float] | None = None
+    """Of the usual pixel of image and target between their darkest and brightest (`measure_level`)."""
     unlabelled: tuple[int, int] = (0, 0)
     findings: list[Finding] = field(default_factory=list)
     read: bool = False
@@ -219,6 +221,8 @@ def _target(look: Look, image: Array, target: Array, task: Task, word: str) -> I
             look.noise = intensities.measure_noise(_grey(image)), intensities.measure_noise(shown)
     if look.scale is None:
         look.shift = alignment.measure_shift(_grey(image), shown, two_kinds=two_kinds(task))
+    if task.stained:
+        look.levels = intensities.measure_level(_grey(image)), intensities.measure_level(shown)
     if two_kinds(task):
         small, other = matching.portrait(image), matching.portrait(target)
     else:

@@ -110,4 +110,5 @@ LABEL_FREE = replace(
     facts="zcdl_common.translating:standard_facts",
     source_label="transmitted-light images",
     target_label="fluorescence images",
+    stained=True,
 )

@@ -47,7 +47,16 @@ def found(samples, task=LABEL_FREE):
 
 def test_good_pairs_give_no_finding_whichever_side_is_the_noisier(tmp_path, fields):
     assert not found(save(tmp_path / "a", fields[:10]))
-    assert not found(save(tmp_path / "b", [pair[::-1] for pair in fields[:10]]))
+    assert not found(save(tmp_path / "b", [pair[::-1] for pair in fields[:10]]), TRANSLATE)
+
+
+def test_fluorescence_given_as_transmitted_light_is_asked_about(tmp_path, fields):
+    said = found(save(tmp_path / "a", [pair[::-1] for pair in fields[:10]]))
+    assert list(said) == ["folders-exchanged"] and said["folders-exchanged"].severity == "warning"
+    assert "are the folders swapped?" in said["folders-exchanged"].reason
+    stains = [(stain, np.roll(stain, 1, 0)) for _, stain in fields[:6]]
+    assert "folders-exchanged" not in found(save(tmp_path / "b", stains)), "from one stain to another"
+    assert "folders-exchanged" not in found(save(tmp_path / "c", [pair[::-1] for pair in fields[:3]]))
 
 
 def test_no_finding_speaks_of_clean_images_or_masks(tmp_path, fields):
