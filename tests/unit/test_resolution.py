@@ -3,6 +3,7 @@ import pytest
 from scipy import ndimage
 
 from zcdl_common.metrics.resolution import cutoff, resolution
+from zcdl_common.metrics.rings import rings
 
 SPOT = 2.48
 """Resolution of points blurred by a Gaussian without noise, in its standard deviations.
@@ -88,3 +89,15 @@ def test_sharpening_fools_it_as_documented():
 def test_the_cutoff_is_a_share_of_the_highest_frequency():
     assert 2 / cutoff(points(2.0)) == resolution(points(2.0)[..., None])
     assert 0 < cutoff(points(0.9)) <= 1
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (33, 40), (41, 32)])
+def test_rings_sum_over_the_whole_transform(shape):
+    image = np.random.default_rng(0).normal(0, 1, shape)
+    y, x = (2 * np.fft.fftfreq(side) for side in shape)
+    n = min(shape) // 2
+    ring = np.floor(np.hypot(y[:, None], x) * n).astype(int)
+    whole = [np.abs(np.fft.fft2(image))[ring == number].sum() for number in range(n)]
+    each = rings(shape)
+    np.testing.assert_allclose(each.sums(np.abs(np.fft.rfft2(image))), whole)
+    np.testing.assert_allclose(each.radius, (np.arange(n) + 0.5) / n)

@@ -8,11 +8,11 @@ error maps. Scores are those of one image; a set of images is described by their
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from zcdl_common.metrics.assignment import assign
 from zcdl_common.metrics.shapes import same_shape
 from zcdl_common.task import Array
 
@@ -101,38 +101,7 @@ def matches(pairs: Overlaps, threshold: float = 0.5) -> Array:
     compete.
     """
     good = np.flatnonzero(pairs.iou >= threshold)
-    i, j = pairs.i[good], pairs.j[good]
-    alone = (np.bincount(i)[i] == 1) & (np.bincount(j)[j] == 1) if good.size else np.zeros(0, bool)
-    contested = [_assigned(pairs, group) for group in _groups(pairs, good[~alone])]
-    return np.sort(np.concatenate([good[alone], *contested]))
-
-
-def _groups(pairs: Overlaps, among: Array) -> Iterator[Array]:
-    """Divide pairs into those that share objects, directly or through others."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    if not among.size:
-        return
-    nodes = len(pairs.truth) + len(pairs.found)
-    edges = (np.ones(len(among), bool), (pairs.i[among], len(pairs.truth) + pairs.j[among]))
-    _, member = connected_components(coo_array(edges, shape=(nodes, nodes)), directed=False)
-    member = member[pairs.i[among]]
-    order = np.argsort(member, kind="stable")
-    yield from np.split(among[order], np.flatnonzero(np.diff(member[order])) + 1)
-
-
-def _assigned(pairs: Overlaps, group: Array) -> Array:
-    from scipy.optimize import linear_sum_assignment
-
-    rows, i = np.unique(pairs.i[group], return_inverse=True)
-    columns, j = np.unique(pairs.j[group], return_inverse=True)
-    gain = np.zeros((len(rows), len(columns)))
-    # one more match outweighs any sum of IoU
-    gain[i, j] = 1 + pairs.iou[group] / (2 * min(gain.shape))
-    best = np.zeros(gain.shape, bool)
-    best[linear_sum_assignment(gain, maximize=True)] = True
-    return group[best[i, j]]
+    return good[assign(pairs.i[good], pairs.j[good], pairs.iou[good])]
 
 
 def agreement(pairs: Overlaps, threshold: float = 0.5) -> dict[str, float]:

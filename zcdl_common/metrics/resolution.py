@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zcdl_common.metrics.rings import rings
 from zcdl_common.task import Array
 
 SMALLEST = 32
@@ -99,16 +100,9 @@ def _rings(plane: Array) -> _Rings:
     image *= np.outer(*(np.hanning(side + 2)[1:-1] for side in image.shape))
     amplitude = np.abs(fft.rfft2(image))
     amplitude[0, 0] = 0.0
-    y, x = 2 * fft.fftfreq(image.shape[0]), 2 * fft.rfftfreq(image.shape[1])
-    n = min(image.shape) // 2
-    ring = (np.hypot(y[:, None], x) * n).astype(np.intp).ravel()
-    twice = np.broadcast_to(np.where(x == 0, 1.0, 2.0), amplitude.shape).ravel()  # the half not computed
-    amplitude = amplitude.ravel()
-    number, first, second = (
-        np.bincount(ring, values, minlength=n)[:n]
-        for values in (twice, twice * amplitude, twice * amplitude**2)
-    )
-    return _Rings((np.arange(n) + 0.5) / n, number, first, second)
+    each = rings(image.shape)
+    number, first, second = map(each.sums, (np.ones_like(amplitude), amplitude, amplitude**2))
+    return _Rings(each.radius, number, first, second)
 
 
 def _correlations(rings: _Rings, widest: float) -> Array:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import ndimage
 
+from zcdl_common.smlm.camera import SCMOS, expose
 from zcdl_common.task import Array
 
-OFFSET = 100.0
+OFFSET = SCMOS.offset
 """Camera counts without any light."""
 
 
@@ -50,7 +53,7 @@ def blur(image: Array, pixel_size: tuple[float, ...]) -> Array:
 
 
 def scmos(photons: Array, rng: np.random.Generator, read_noise: float = 1.6, gain: float = 2.0) -> Array:
-    """Counts of an sCMOS camera: Poisson photons, Gaussian read noise, gain and offset.
+    """Counts of an sCMOS camera: Poisson photons, Gaussian read noise, gain and offset (`smlm.camera`).
 
     Parameters
     ----------
@@ -59,7 +62,7 @@ def scmos(photons: Array, rng: np.random.Generator, read_noise: float = 1.6, gai
     rng : numpy.random.Generator
         Source of the noise.
     read_noise : float
-        Standard deviation in electrons.
+        Standard deviation in electrons, the same for all pixels.
     gain : float
         Counts an electron.
 
@@ -70,27 +73,6 @@ def scmos(photons: Array, rng: np.random.Generator, read_noise: float = 1.6, gai
 
     References
     ----------
-    Foi et al. 2008, IEEE Trans Image Process 17:1737 (Poissonian-Gaussian noise); Huang et al. 2013,
-    Nat Methods 10:653 (sCMOS; here with one read noise for all pixels).
+    Foi et al. 2008, IEEE Trans Image Process 17:1737 (Poissonian-Gaussian noise).
     """
-    electrons = rng.poisson(photons) + rng.normal(0.0, read_noise, photons.shape)
-    return _counts(OFFSET + gain * electrons)
-
-
-def emccd(photons: Array, rng: np.random.Generator, read_noise: float = 50.0, gain: float = 100.0) -> Array:
-    """Counts of an EMCCD camera: Poisson photons, gamma-distributed multiplication, read noise.
-
-    Multiplication doubles the variance of the photons. One count is 10 electrons after the multiplication;
-    `read_noise` is in those electrons. Shapes and return value as in `scmos`.
-
-    References
-    ----------
-    Hirsch et al. 2013, PLoS ONE 8:e53671.
-    """
-    arrived = rng.poisson(photons)
-    electrons = rng.gamma(np.maximum(arrived, 1e-9), gain) * (arrived > 0)
-    return _counts(OFFSET + (electrons + rng.normal(0.0, read_noise, photons.shape)) / 10.0)
-
-
-def _counts(signal: Array) -> Array:
-    return np.clip(np.rint(signal), 0, 65535).astype(np.uint16)
+    return expose(photons, rng, replace(SCMOS, read_noise=read_noise, gain=1 / gain))

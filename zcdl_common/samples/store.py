@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from zcdl_common.boxes import Boxes
+from zcdl_common.boxes.table import write_csv
 from zcdl_common.errors import DataError
-from zcdl_common.samples.detect import Boxes
-from zcdl_common.samples.localise import Positions
+from zcdl_common.smlm.emitters import Emitters
 from zcdl_common.task import Array
 
-Target = Array | Boxes | Positions | None
+Target = Array | Boxes | Emitters | None
 
 
 def write_image(path: Path, image: Array, axes: str, pixel_size: tuple[float, ...] | None = None) -> None:
@@ -62,32 +63,23 @@ def _imagej_type(image: Array, path: Path) -> Array:
 def write_target(folder: Path, name: str, target: Target, axes: str, pixel_size: tuple[float, ...]) -> None:
     """Write what belongs to the image ``name.tif`` under the same name."""
     if isinstance(target, Boxes):
-        write_boxes(folder / f"{name}.csv", f"{name}.tif", target)
-    elif isinstance(target, Positions):
-        write_positions(folder / f"{name}.csv", target)
+        write_csv(folder / f"{name}.csv", {f"{name}.tif": target})
+    elif isinstance(target, Emitters):
+        write_positions(folder / f"{name}.csv", target, pixel_size)
     elif target is not None:
         write_image(folder / f"{name}.tif", target, axes, pixel_size)
 
 
-def write_boxes(path: Path, image: str, boxes: Boxes) -> None:
-    """One row a box: image, class, y0, x0, y1, x1 in pixels, half-open."""
-    rows = [(image, name, *map(_short, box)) for name, box in zip(boxes.classes, boxes.yxyx, strict=True)]
-    _write_table(path, ("image", "class", "y0", "x0", "y1", "x1"), rows)
-
-
-def write_positions(path: Path, truth: Positions) -> None:
+def write_positions(path: Path, truth: Emitters, pixel_size: tuple[float, ...]) -> None:
     """One row an emitter, in the columns and units of ThunderSTORM (frames from 1, nm from the corner)."""
     columns = ("id", "frame", "x [nm]", "y [nm]", "sigma [nm]", "intensity [photon]")
-    each = zip(truth.frame, truth.yx, truth.photons, strict=True)
+    nanometres = np.array(pixel_size[-2:]) * 1000
+    each = zip(truth.frame, truth.yx * nanometres, truth.photons, truth.sigma * nanometres[-1], strict=True)
     rows = [
-        (index, int(frame), f"{x:.3f}", f"{y:.3f}", f"{truth.sigma:.3f}", f"{photons:.2f}")
-        for index, (frame, (y, x), photons) in enumerate(each, start=1)
+        (index, int(frame) + 1, f"{x:.3f}", f"{y:.3f}", f"{sigma:.3f}", f"{photons:.2f}")
+        for index, (frame, (y, x), photons, sigma) in enumerate(each, start=1)
     ]
     _write_table(path, columns, rows)
-
-
-def _short(value: float) -> str:
-    return f"{value:.10g}"
 
 
 def _write_table(path: Path, header: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:

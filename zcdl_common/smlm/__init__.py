@@ -1,0 +1,1 @@
+"""Single-molecule localisation microscopy: frames, their simulation, positions, and images drawn of them."""
