@@ -81,7 +81,7 @@ def find_files(text: str, parameter: str, also: Sequence[str] = ()) -> list[Path
     entries = sorted((p for p in path.iterdir() if not _ignored(p)), key=natural)
     found = [p for p in entries if _counts(p, also)]
     if not found:
-        raise DataError(_nothing_in(path, parameter, entries))
+        raise DataError(_nothing_in(path, parameter, entries, also))
     return found
 
 
@@ -143,7 +143,7 @@ def _only_folder(folder: Path) -> Path:
     return folder
 
 
-def _nothing_in(path: Path, parameter: str, entries: Sequence[Path]) -> str:
+def _nothing_in(path: Path, parameter: str, entries: Sequence[Path], also: Sequence[str]) -> str:
     folders = [p.name for p in entries if p.is_dir()]
     files = Counter(p.suffix.lower() or "no ending" for p in entries if not p.is_dir())
     if folders and not files:
@@ -151,6 +151,8 @@ def _nothing_in(path: Path, parameter: str, entries: Sequence[Path]) -> str:
         where = f"{parameter} = {str(path)!r}"
         return f"{where} holds only folders ({listed}) and no image. Name one of these folders."
     found = ", ".join(f"{n} x {ending}" for ending, n in files.most_common(5)) if files else "nothing"
+    readable = f"{READ}{''.join(f', {ending}' for ending in also)}"
     return (
-        f"{parameter} = {str(path)!r} holds no image that can be read. Readable are {READ}; found: {found}."
+        f"{parameter} = {str(path)!r} holds no {'file' if also else 'image'} that can be read. Readable are "
+        f"{readable}; found: {found}."
     )

@@ -17,8 +17,8 @@ Item = TypeVar("Item")
 # fmt: off
 SUFFIXES = (
     "cp_masks", "masks", "mask", "labels", "label", "segmentation", "seg", "groundtruth", "ground_truth",
-    "truth", "gt", "targets", "target", "annotations", "annotation", "roiset", "rois", "roi", "instances",
-    "clean", "high", "images", "image", "img", "source", "raw", "input", "noisy", "low",
+    "truth", "gt", "targets", "target", "annotations", "annotation", "boxes", "roiset", "rois", "roi",
+    "instances", "clean", "high", "images", "image", "img", "source", "raw", "input", "noisy", "low",
 )
 # fmt: on
 """Parts of names that say what a file is, not which one: of targets and of images."""
@@ -61,7 +61,8 @@ def pair(sources: Sequence[ImageRef], targets: Sequence[Path]) -> Pairing:
         claims = _single((key(name), name) for name in names)
         offers = _single((key(stem(path)), path) for path in left)
         found |= {name: offers[k] for k, name in claims.items() if k in offers}
-        left = [path for path in left if path not in found.values()]
+        taken = set(found.values())
+        left = [path for path in left if path not in taken]
     return Pairing(
         tuple((ref, found[ref.group]) for ref in sources if ref.group in found),
         tuple(ref for ref in sources if ref.group not in found),

@@ -34,6 +34,8 @@ class Region:
     """Time frame from 0."""
     kind: str = ""
     """What it is where it has no area, such as "point"."""
+    group: str = ""
+    """Class that it was given: the group of an ImageJ region ("group 2"), the classification in QuPath."""
 
 
 def is_roi_file(path: Path) -> bool:
@@ -119,6 +121,7 @@ def _from_imagej(data: bytes, name: str) -> Region:
         plane - 1 if plane > 0 else None,
         frame - 1 if frame > 0 else None,
         kind,
+        f"group {roi.group}" if roi.group else "",
     )
 
 
@@ -168,10 +171,12 @@ def _from_qupath(feature: dict[str, Any]) -> Region:
     rings = geometry.get("coordinates") or []
     polygons = {"Polygon": [rings], "MultiPolygon": rings}.get(kind, [])
     plane = geometry.get("plane") or {}
+    properties = feature.get("properties") or {}
     return Region(
         tuple(np.array(ring, float)[:, :2] for polygon in polygons for ring in polygon),
-        str((feature.get("properties") or {}).get("name", "")),
+        str(properties.get("name", "")),
         int(plane["z"]) if "z" in plane else None,
         int(plane["t"]) if "t" in plane else None,
         "" if polygons else kind.lower(),
+        str((properties.get("classification") or {}).get("name", "")),
     )

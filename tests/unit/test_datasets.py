@@ -18,7 +18,7 @@ import yaml
 from zcdl_common import datasets
 from zcdl_common.errors import ConfigError, DataError
 from zcdl_common.resources import resource
-from zcdl_common.samples.layout import Pick, arrange, lay_out, match, read_voc
+from zcdl_common.samples.layout import Pick, arrange, lay_out, match
 
 NETWORKS = {"unet", "stardist", "care", "noise2void", "deepstorm", "pix2pix", "cyclegan", "yolo", "fnet"}
 ENTRIES = datasets.entries()
@@ -347,13 +347,10 @@ VOC = """<annotation><filename>b.jpg</filename>
 </annotation>"""
 
 
-def test_voc_boxes_become_half_open_from_zero(tmp_path):
+def test_voc_boxes_become_tables_without_those_that_have_no_area(tmp_path):
     archive = files_for(tmp_path / "in", {"b.xml": VOC.encode()})
-    image, boxes = read_voc(archive / "b.xml")
-    assert (image, boxes.classes) == ("b.jpg", ("RBC",))
-    np.testing.assert_array_equal(boxes.yxyx, [[314, 0, 480, 286]])
     lay_out(Pick(files="*.xml", boxes=True), archive, tmp_path / "out", "x", "", None)
-    assert (tmp_path / "out" / "b.csv").read_text() == "image,class,y0,x0,y1,x1\nb.jpg,RBC,314,0,480,286\n"
+    assert (tmp_path / "out" / "b.csv").read_text() == "image,class,y0,x0,y1,x1\nb.jpg,RBC,315,1,480,286\n"
 
 
 def test_packaged_files_are_found_here_and_missing_ones_named():

@@ -10,6 +10,8 @@ from typing import Any
 from zcdl_common.doctor import (
     alignment,
     borders,
+    box_classes,
+    boxes,
     duplicates,
     intensities,
     kinship,
@@ -117,7 +119,11 @@ def _partners(looks: Sequence[Look], unmatched: Any, task: Task, word: str) -> I
         return  # a network that learns without targets
     single = [str(ref.path) for p in pairings for ref in p.without_target] + bare
     lost = [str(path) for p in pairings for path in p.without_source]
-    yield from shapes.check_partners(list(dict.fromkeys(single)), lost, word, drawn=task.drawn)
+    single = list(dict.fromkeys(single))
+    if task.name == "detect":
+        yield from boxes.check_unannotated(single)
+        single = []
+    yield from shapes.check_partners(single, lost, word, drawn=task.drawn)
 
 
 def _set(
@@ -149,11 +155,15 @@ def _annotations(
     looks: Sequence[Look], task: Task, word: str, patch_size: Sequence[int] | None, classes: bool
 ) -> Iterator[Finding]:
     """What only the targets together tell."""
+    drawn = [(look.target_file, look.boxes, look.test) for look in looks if look.boxes is not None]
+    train, test = ([(f, found) for f, found, role in drawn if role is wanted] for wanted in (False, True))
+    yield from box_classes.check_classes(train, test)
+    yield from boxes.check_sizes([*train, *test])
     masks = {look.target_file: look.mask for look in looks if look.mask is not None}
     yield from labels.check_masks(masks, task.name, classes=classes)
     cut = [look for look in looks if getattr(look.sample.source, "region", None) and look.mask is not None]
     yield from objects.check_strips({look.sample.name: look.mask for look in cut if look.mask}, task.name)
-    if task.owned:
+    if task.owned == "labels":
         numbered = {f: m for f, m in masks.items() if m.kind == "objects" or m.objects == 1}
         yield from objects.check_object_sizes(numbered, patch_size)
         sizes = {look.target_file: look.size.shape for look in looks if look.size is not None}
@@ -216,4 +226,6 @@ def _row(look: Look) -> dict[str, Any]:
     if look.mask is not None:
         row["target"] = look.mask.kind
         row["objects"] = look.mask.objects
+    if look.boxes is not None:
+        row["objects"] = len(look.boxes)
     return row

@@ -17,6 +17,9 @@ Repair = Literal[
     "two values",
     "fill missing values",
     "enlarge to the size of its partner",
+    "remove boxes without area",
+    "cut boxes at the border of the image",
+    "remove repeated boxes",
 ]
 """What `repair` can do to a copy of a file."""
 

@@ -1,4 +1,4 @@
-"""Checks of the objects in masks, boxes and points: too large, outside, forgotten."""
+"""Checks of the objects in masks, and of points: too large, outside, forgotten."""
 
 from __future__ import annotations
 
@@ -149,40 +149,6 @@ def check_field_of_view(masks: Mapping[str, tuple[Mask, Sequence[int]]]) -> Iter
                 "cannot be learnt from what is in view.",
                 "Use images with a larger field of view (lower magnification, or stitched).",
             )
-
-
-def check_boxes(boxes: Array, shape: Sequence[int], file: str) -> Iterator[Finding]:
-    """Boxes (N, 4) y0 x0 y1 x1 that are empty or leave the image of size `shape` (YX)."""
-    if not len(boxes):
-        yield Finding(
-            "note",
-            "image-without-objects",
-            (file,),
-            "no box is drawn in this image.",
-            "Right if the image shows none of your objects.",
-        )
-        return
-    corners = np.asarray(boxes, dtype=np.float64)[:, :4]
-    flat = np.any(corners[:, 2:] <= corners[:, :2], axis=1)
-    limit = np.asarray(shape[-2:], dtype=np.float64)
-    outside = np.any((corners[:, :2] < -1) | (corners[:, 2:] > limit + 1), axis=1) & ~flat
-    if flat.any():
-        yield Finding(
-            "error",
-            "boxes-without-area",
-            (file,),
-            f"{int(flat.sum())} of {len(corners)} boxes have no area.",
-            "Delete or redraw them in the annotation program.",
-        )
-    if outside.any():
-        yield Finding(
-            "error",
-            "boxes-outside-image",
-            (file,),
-            f"{int(outside.sum())} of {len(corners)} boxes leave the image of {size_text(shape[-2:])} "
-            "pixels: was the image resized or turned after the boxes were drawn?",
-            "Use the images on which the boxes were drawn, or export the boxes again.",
-        )
 
 
 def check_points(points: Array, shape: Sequence[int], file: str) -> Iterator[Finding]:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from zcdl_common.boxes import Boxes
 from zcdl_common.doctor import (
     alignment,
+    boxes,
     duplicates,
     intensities,
     labels,
@@ -45,6 +47,7 @@ class Look:
     constant: bool = False
     prints: list[duplicates.Print] = field(default_factory=list)
     mask: masks.Mask | None = None
+    boxes: Boxes | None = None
     shift: alignment.Shift | None = None
     match: matching.Pair | None = None
     noise: tuple[float, float] | None = None
@@ -97,7 +100,9 @@ def look_at(sample: Sample, file: str, test: bool, task: Task, word: str, *, who
         look.read = True
         look.size = shapes.Size(image.shape[:-1], image.shape[-1])
         look.findings += _image(look, image, task)
-    if sample.target is not None:
+    if task.name == "detect":
+        _boxes(look)
+    elif sample.target is not None:
         look.target_file = str(sample.target.path)
         target = _attempt(look, sample.target, look.target_file, whole)
         if target is not None and look.size is not None and image is not None:
@@ -105,6 +110,24 @@ def look_at(sample: Sample, file: str, test: bool, task: Task, word: str, *, who
     if not whole:
         _headers(look, task, word)
     return look
+
+
+def _boxes(look: Look) -> None:
+    """Boxes are read of all images: it is quick, and a single wrong one spoils a training."""
+    target = look.sample.target
+    if target is None:
+        return
+    look.target_file = str(target.path)
+    if getattr(target, "entry", ""):  # the file holds the boxes of other images, too
+        look.target_file += f" ({look.sample.name})"
+    try:
+        look.boxes = target.read()
+        assert isinstance(look.boxes, Boxes)
+    except Exception as error:
+        look.findings.append(unreadable((look.target_file,), _said(error), boxes.MEND))
+        return
+    if look.size is not None:
+        look.findings += boxes.check_boxes(look.boxes, look.size.shape, look.target_file)
 
 
 def _attempt(look: Look, lazy: Lazy, file: str, whole: bool) -> Array | None:
@@ -122,19 +145,24 @@ def _attempt(look: Look, lazy: Lazy, file: str, whole: bool) -> Array | None:
             raise DataError(f"its pixels are of the type {pixels.dtype}, not numbers of grey.")
         return pixels.astype(np.uint8) if pixels is not None and pixels.dtype == bool else pixels
     except Exception as error:
-        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        look.findings.append(unreadable((file,), f"the file cannot be read: {said}"))
+        look.findings.append(unreadable((file,), _said(error)))
         return None
 
 
-def unreadable(files: tuple[str, ...], reason: str) -> Finding:
+def _said(error: Exception) -> str:
+    said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return f"the file cannot be read: {said}"
+
+
+def unreadable(files: tuple[str, ...], reason: str, remedy: str = "") -> Finding:
     """A file that no check can look into."""
     return Finding(
         "error",
         "unreadable",
         files,
         reason,
-        "Open it in Fiji. If that fails too, copy it again from where it came; else save it as TIFF.",
+        remedy
+        or "Open it in Fiji. If that fails too, copy it again from where it came; else save it as TIFF.",
     )
 
 
@@ -187,9 +215,7 @@ def _pixels(image: Array, file: str, task: Task) -> Iterator[Finding]:
 
 def _target(look: Look, image: Array, target: Array, task: Task, word: str) -> Iterator[Finding]:
     assert look.size is not None
-    if task.name == "detect":
-        yield from objects.check_boxes(target, look.size.shape, look.target_file)
-    elif task.name == "localise":
+    if task.name == "localise":
         yield from objects.check_points(target, look.size.shape, look.target_file)
     if not (masked(task) or imaged(task)):
         return

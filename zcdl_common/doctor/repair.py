@@ -11,12 +11,17 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from zcdl_common.boxes.annotations import Annotation, all_boxes
+from zcdl_common.boxes.table import write_csv
+from zcdl_common.doctor import boxes
 from zcdl_common.doctor.findings import Report
 from zcdl_common.doctor.masks import single_channel
 from zcdl_common.doctor.resizing import enlarge
+from zcdl_common.errors import DataError
 from zcdl_common.files import write_text
 from zcdl_common.fragments import one_piece_each
 from zcdl_common.images import ImageRef
+from zcdl_common.roi_files import is_roi_file
 from zcdl_common.task import Array, Sample
 from zcdl_common.writers import write_image
 
@@ -31,6 +36,7 @@ _ORDER = (
     "number the objects",
     "number the larger pieces and remove the specks",
     "enlarge to the size of its partner",
+    *boxes.STEPS,
 )
 _NUMBERED = ("numbers from colours", *_ORDER[4:6])
 """After these a mask holds numbers of objects."""
@@ -70,12 +76,16 @@ def repair(samples: Sequence[Sample], report: Report, folder: Path) -> list[str]
     lines = []
     for file in files:
         try:
-            frames = _frames(file.ref)
-            partner = _partner_size(file)
-            mended = [_mend(frame, file.steps, palette, partner) for frame in frames]
-            if all(map(np.array_equal, frames, mended)):
-                continue
-            place = _write(_place(file, folder, table), mended, file)
+            place = _place(file, folder, table)
+            if isinstance(file.sample.target, Annotation) and file.side == "target":
+                place = _mend_boxes(file, samples, place)
+            else:
+                frames = _frames(file.ref)
+                partner = _partner_size(file)
+                mended = [_mend(frame, file.steps, palette, partner) for frame in frames]
+                if all(map(np.array_equal, frames, mended)):
+                    continue
+                place = _write(place, mended, file)
         except Exception as error:
             lines.append(f"{file.path}: could not be repaired ({error}).")
             continue
@@ -96,7 +106,7 @@ def _files(samples: Sequence[Sample], report: Report) -> list[_File]:
     files: dict[Path, _File] = {}
     for sample in samples:
         axes = str(getattr(sample.source, "axes", ""))
-        steps = _steps(sample.source.path, report)
+        steps = [step for step in _steps(sample.source.path, report) if step not in boxes.STEPS]
         for path in getattr(sample.source, "paths", (sample.source.path,)) if steps else ():
             files.setdefault(path, _File(path, "source", ImageRef((path,), axes), steps, sample))
         if sample.target is not None and (steps := _steps(sample.target.path, report)):
@@ -137,14 +147,33 @@ def _partner_size(file: _File) -> tuple[int, ...]:
 
 def _place(file: _File, folder: Path, table: Sequence[dict[str, str]]) -> Path:
     """Where the copy goes: a name of its own, since training and test images may share theirs."""
+    ending = ".csv" if set(boxes.STEPS) & set(file.steps) else ".tif"
     if folder in file.path.parents:
         return file.path
     taken = {row["copy"] for row in table if row["file"] != str(file.path)}
     partners = getattr(getattr(file.sample, file.side), "paths", ())
     channel = f"{file.path.parent.name}/" if len(partners) > 1 else ""  # such folders name the channels
     name = f"{file.side}/{channel}{file.ref.group}"
-    number = next(n for n in range(1, len(taken) + 2) if f"{name}{f'_{n}' * (n > 1)}.tif" not in taken)
-    return folder / f"{name}{f'_{number}' * (number > 1)}.tif"
+    number = next(n for n in range(1, len(taken) + 2) if f"{name}{f'_{n}' * (n > 1)}{ending}" not in taken)
+    return folder / f"{name}{f'_{number}' * (number > 1)}{ending}"
+
+
+def _mend_boxes(file: _File, samples: Sequence[Sample], place: Path) -> Path:
+    """Write the boxes of all images that a file speaks of as a table."""
+    targets = {s.target for s in samples if s.target is not None and s.target.path == file.path}
+    annotations = [target for target in targets if isinstance(target, Annotation)]
+    mended = all_boxes(file.path) if any(one.entry for one in annotations) else {}
+    for one in annotations:
+        image = replace(one.image, region=None)
+        if file.path in image.paths:
+            raise DataError("its boxes are in the image file itself; save them from the ROI Manager as a zip")
+        if image.frame is not None and is_roi_file(file.path):
+            raise DataError(
+                "its regions belong to single frames of a movie, which a table does not tell apart"
+            )
+        found = replace(one, image=image).read()
+        mended[one.entry or image.path.name] = boxes.mend(found, image.info().shape, file.steps)
+    return write_csv(place, mended)
 
 
 def _write(place: Path, frames: Sequence[Array], file: _File) -> Path:

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from zcdl_common.boxes import Boxes
 from zcdl_common.samples.optics import blur, scmos
 from zcdl_common.samples.shapes import centres, texture
 from zcdl_common.task import Array
 
 CLASSES = ("round", "rod", "dividing")
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """What is in an image and where."""
-
-    classes: tuple[str, ...]
-    yxyx: Array
-    """(N, 4) y0 x0 y1 x1 in pixels, half-open."""
 
 
 def mixed_cells(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +12,11 @@ import numpy as np
 from pydantic import BeforeValidator, ConfigDict
 from pydantic.dataclasses import dataclass
 
+from zcdl_common.boxes import area
+from zcdl_common.boxes.table import write_csv
+from zcdl_common.boxes.voc import image_name, read_voc
 from zcdl_common.errors import DataError
-from zcdl_common.samples.detect import Boxes
-from zcdl_common.samples.store import write_boxes, write_image
+from zcdl_common.samples.store import write_image
 from zcdl_common.task import Array
 
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -86,8 +87,9 @@ def lay_out(
     folder.mkdir(parents=True, exist_ok=True)
     for stem, path in chosen.items():
         if pick.boxes:
-            image, boxes = read_voc(path)
-            write_boxes(folder / f"{stem}.csv", stem + Path(image).suffix, boxes)
+            boxes = read_voc(path)
+            boxes = boxes.at(area(boxes.yxyx) > 0)  # an example is right as it comes
+            write_csv(folder / f"{stem}.csv", {stem + Path(image_name(path)).suffix: boxes})
         elif path.suffix.lower() in IMAGES and (pick.axes or axes or pick.channels or pick.panel):
             content, order = arrange(read(path), pick.axes or axes, pick.channels, pick.panel)
             write_image(folder / f"{stem}.tif", content, order, pick.pixel_size or pixel_size)
@@ -198,21 +200,3 @@ def arrange(
             image = image.take(channels if len(channels) > 1 else channels[0], axis=axes.index("C"))
             axes = axes if len(channels) > 1 else axes.replace("C", "")
     return np.ascontiguousarray(image), axes
-
-
-def read_voc(path: Path) -> tuple[str, Boxes]:
-    """Image name and boxes of a Pascal VOC annotation.
-
-    VOC counts pixels from 1 and includes the last one; the result is half-open from 0. Empty boxes
-    are left out.
-    """
-    root = ET.parse(path).getroot()
-    names, boxes = [], []
-    for item in root.iter("object"):
-        y0, x0, y1, x1 = (
-            float(item.findtext(f"bndbox/{k}", "nan")) for k in ("ymin", "xmin", "ymax", "xmax")
-        )
-        if y1 >= y0 and x1 >= x0:
-            names.append(item.findtext("name", "").strip())
-            boxes.append((y0 - 1, x0 - 1, y1, x1))
-    return root.findtext("filename", ""), Boxes(tuple(names), np.array(boxes, float).reshape(-1, 4))

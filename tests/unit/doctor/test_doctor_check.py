@@ -7,6 +7,7 @@ import numpy as np
 import tifffile
 from roifile import ROI_TYPE, ImagejRoi, roiwrite
 
+from zcdl_common.boxes import Boxes
 from zcdl_common.doctor import Finding, Report, check
 from zcdl_common.errors import DataError
 from zcdl_common.images import ImageRef
@@ -213,19 +214,19 @@ def test_frames_of_one_movie_are_named_apart(tmp_path, cells):
 
 
 def test_boxes_and_points_are_checked(folder):
-    class Boxes:
+    class Read:
         path = Path("a.xml")
 
-        def __init__(self, rows):
-            self.rows = rows
+        def __init__(self, content):
+            self.content = content
 
         def read(self):
-            return np.asarray(self.rows, float)
+            return self.content
 
     sample = folder.samples[0]
-    outside = Sample("a", "a", sample.source, Boxes([[0, 0, 10, 300]]))
+    outside = Sample("a", "a", sample.source, Read(Boxes(("cell",), np.array([[0.0, 0, 10, 300]]))))
     assert "boxes-outside-image" in codes(check([outside], task=replace(SEGMENT, name="detect")))
-    points = Sample("a", "a", sample.source, Boxes([[3000.0, 2000.0]]))
+    points = Sample("a", "a", sample.source, Read(np.array([[3000.0, 2000.0]])))
     assert codes(check([points], task=replace(SEGMENT, name="localise"))) == {"points-outside-image"}
 
 

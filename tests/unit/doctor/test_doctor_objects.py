@@ -1,4 +1,4 @@
-"""Objects in masks, boxes and points."""
+"""Objects in masks, and points."""
 
 import numpy as np
 import pytest
@@ -72,16 +72,6 @@ def test_objects_across_the_whole_image_are_reported():
     assert next(objects.check_field_of_view({"a": (wide, (128, 128))})).code == "objects-larger-than-image"
     small = Mask("objects", objects=1, extents=((30, 30),))
     assert not list(objects.check_field_of_view({"a": (small, (128, 128))}))
-
-
-def test_boxes_outside_flat_or_missing_are_told_apart():
-    def codes(boxes):
-        return [f.code for f in objects.check_boxes(np.asarray(boxes, float).reshape(-1, 4), (100, 200), "f")]
-
-    assert codes([[0, 0, 100, 200], [10, 150, 20, 199.5]]) == []
-    assert codes([[10, 150, 20, 230]]) == ["boxes-outside-image"]
-    assert codes([[10, 50, 10, 60]]) == ["boxes-without-area"]
-    assert codes([]) == ["image-without-objects"]
 
 
 def test_points_in_nanometres_are_seen_to_lie_outside():
