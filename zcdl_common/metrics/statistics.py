@@ -93,8 +93,6 @@ def bootstrap(
     Hesterberg, T. C. (2015). What teachers should know about the bootstrap. The American Statistician
     69, 371-386.
     """
-    from scipy import stats
-
     scored = np.asarray(values, dtype=float)
     known = ~np.isnan(scored)
     if not known.any():
@@ -108,10 +106,44 @@ def bootstrap(
         return Interval(mean)
     draws = np.random.default_rng(seed).integers(0, count, (n, count))
     means = sums[draws].sum(1) / sizes[draws].sum(1)
+    return expanded(mean, means, count, level)
+
+
+def expanded(mean: float, resampled: Array, count: int, level: float = 0.95) -> Interval:
+    """Interval from resampled values of a score (N,): expanded percentiles, see `bootstrap`.
+
+    Parameters
+    ----------
+    mean
+        The score itself, of all images.
+    resampled
+        Values of the resamples, (N,); NaN is left out.
+    count
+        Independent images that were drawn from; below `ENOUGH` there are no bounds.
+    level
+        Share of the interval.
+    """
+    from scipy import stats
+
+    known = resampled[~np.isnan(resampled)]
+    if count < ENOUGH or not known.size:
+        return Interval(mean)
     quantile = stats.t.ppf((1 - level) / 2, count - 1) * np.sqrt(count / (count - 1))
     tail = stats.norm.cdf(quantile)
-    low, high = np.quantile(means, [tail, 1 - tail])
+    low, high = np.quantile(known, [tail, 1 - tail])
     return Interval(mean, float(low), float(high))
+
+
+def resamples(count: int, groups: Sequence[str] | None = None, *, seed: int = 0, n: int = 1000) -> Array:
+    """How often each image is in each resample, whole groups drawn with replacement: float64 (n, count).
+
+    For scores of all images together, which are no mean over images (`bootstrap` has that).
+    """
+    every, member = np.unique(_members(groups, count), return_inverse=True)
+    draws = np.random.default_rng(seed).integers(0, max(1, len(every)), (n, len(every)))
+    places = draws + len(every) * np.arange(n)[:, None]
+    drawn = np.bincount(places.ravel(), minlength=n * len(every)).reshape(n, len(every))
+    return np.asarray(drawn[:, member], float)
 
 
 def compare(
@@ -154,7 +186,7 @@ def compare(
 
     difference = interval(gap)
     return Comparison(
-        verdict=_verdict(difference, margin, higher_is_better),
+        verdict=verdict(difference, margin, higher_is_better),
         difference=difference,
         network=interval(ours),
         classical=interval(theirs),
@@ -238,7 +270,8 @@ def disagreement(first: Comparison, second: Comparison, metric: str) -> str:
     )
 
 
-def _verdict(difference: Interval, margin: float, higher_is_better: bool) -> Verdict:
+def verdict(difference: Interval, margin: float, higher_is_better: bool = True) -> Verdict:
+    """What an interval of the difference says, given a `margin` that does not matter; see `compare`."""
     if difference.low is None or difference.high is None:
         return "unclear"
     if -margin <= difference.low and difference.high <= margin:
