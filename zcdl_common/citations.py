@@ -51,6 +51,10 @@ CITATIONS = {
         "Redmon J, Divvala S, Girshick R, Farhadi A (2016). You only look once: unified, real-time "
         "object detection. CVPR 2016, 779–788."
     ),
+    "10.1109/ICCV48922.2021.00349": (
+        "Feng C, Zhong Y, Gao Y, Scott MR, Huang W (2021). TOOD: task-aligned one-stage object detection. "
+        "ICCV 2021, 3490–3499."
+    ),
     ZEROCOST: (
         "von Chamier L, Laine RF, Jukkala J, et al. (2021). Democratising deep learning for "
         "microscopy with ZeroCostDL4Mic. Nature Communications 12, 2276."

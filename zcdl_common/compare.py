@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from zcdl_common import networks
 from zcdl_common.errors import ConfigError, DataError
 from zcdl_common.images import ImageRef, find_images
+from zcdl_common.metrics.statistics import Interval
 from zcdl_common.network import Network
 from zcdl_common.task import Facts, Prediction, Sample, Task, resolve
 
@@ -22,7 +24,8 @@ def compare(predictions: str, truth: str, task: str = "", axes: str = "") -> lis
     Parameters
     ----------
     predictions, truth
-        Folders of masks or images with the same file names; of translations without pairs, any real images
+        Folders of masks or images with the same file names; of boxes any annotations, with their images in
+        one of the two folders; of translations without pairs, any real images
         of the kind that they should look like.
     task
         What the masks are for: the name of a `Task` or of a network; empty: see `network_for`.
@@ -36,7 +39,7 @@ def compare(predictions: str, truth: str, task: str = "", axes: str = "") -> lis
     """
     network = network_for(task, predictions)
     kind = network.task
-    images = find_images(predictions, "predictions", axes=axes)
+    images = _images(kind, predictions, truth, axes)
     if not kind.paired:
         return _with_real(kind, images, find_images(truth, "truth", axes=axes))
     annotate = resolve(kind.annotations)
@@ -55,19 +58,36 @@ def compare(predictions: str, truth: str, task: str = "", axes: str = "") -> lis
     facts = Facts(ndim, ("image",), (), "uint8", **resolve(kind.facts)(true, config))
     theirs = _own_classes(kind, found, facts, config)
     scores = resolve(kind.scores)
+    truths = [kind.read_target(sample, facts) for sample in true]
+    results = [Prediction(kind.read_target(sample, theirs)) for sample in found]
     rows = [
-        {
-            "image": a.name,
-            **scores(
-                kind.read_target(b, facts),
-                Prediction(kind.read_target(a, theirs)),
-                facts,
-                a.source.read(),
-            ),
-        }
-        for a, b in zip(found, true, strict=True)
+        {"image": sample.name, **scores(truth, result, facts, sample.source.read())}
+        for sample, truth, result in zip(found, truths, results, strict=True)
     ]
-    return [*rows, _means(rows)]
+    if not kind.set_scores:
+        return [*rows, _means(rows)]
+    return _with_sets(rows, resolve(kind.set_scores)(truths, results, facts, reference=None))
+
+
+def _images(kind: Task, predictions: str, truth: str, axes: str) -> list[ImageRef]:
+    """The predictions, where they are images; of boxes the images that they were found in.
+
+    Those lie beside the true boxes or beside the found ones; pictures of found boxes are none.
+    """
+    if kind.owned != "boxes":
+        return find_images(predictions, "predictions", axes=axes)
+    for folder, parameter in ((truth, "truth"), (predictions, "predictions")):
+        try:
+            found = find_images(folder, parameter, axes=axes)
+        except DataError:
+            continue
+        drawn = [image for image in found if image.path.with_suffix(".csv").exists()]
+        if images := [image for image in found if image not in drawn]:
+            return images
+    raise DataError(
+        f"Neither {truth} nor {predictions} holds images. Boxes belong to images, whose size has to be "
+        "known: put the images, or copies of them, into the folder of the true boxes."
+    )
 
 
 def _means(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -86,8 +106,16 @@ def _with_real(kind: Task, images: list[ImageRef], real: list[ImageRef]) -> list
         {"image": image.name, **scores(None, Prediction(one), facts, one, reference)}
         for image, one in zip(images, pixels, strict=True)
     ]
-    together = resolve(kind.set_scores)(pixels, reference)
-    return [*({**row, **dict.fromkeys(together, "")} for row in rows), {**_means(rows), **together}]
+    results = [Prediction(one) for one in pixels]
+    together = resolve(kind.set_scores)([None] * len(results), results, facts, reference=reference)
+    return _with_sets(rows, together)
+
+
+def _with_sets(rows: list[dict[str, Any]], together: Mapping[str, Interval]) -> list[dict[str, Any]]:
+    """The rows, and a last one of means and of scores of all images together."""
+    sets = {name: score.mean for name, score in together.items()}
+    alone = dict.fromkeys(sets.keys() - rows[0].keys(), "")
+    return [*({**row, **alone} for row in rows), {**_means(rows), **sets}]
 
 
 def _own_classes(kind: Task, found: list[Sample], facts: Facts, config: Any) -> Facts:
@@ -98,7 +126,7 @@ def _own_classes(kind: Task, found: list[Sample], facts: Facts, config: Any) -> 
         return facts
     except DataError:
         own = replace(facts, **resolve(kind.facts)(found, config))
-        if len(own.classes) != len(facts.classes):
+        if not own.classes or len(own.classes) != len(facts.classes):  # kinds of boxes have names
             raise
         return own
 

@@ -112,7 +112,7 @@ class LiveView(Quiet):
             score = resolve(task.scores)(truth, found, facts, image).get(self.run.network.primary)
         figure = plots.live(
             moment.history, image, found.main, truth, score,
-            metric=self.run.network.primary, draw=resolve(task.picture), pixel_size=facts.pixel_size,
+            metric=self.run.network.primary, draw=task.drawing(facts), pixel_size=facts.pixel_size,
             picked=bool(self.run.network.best.key),
         )  # fmt: skip
         return plots.png(figure), int(80 * figure.get_figwidth())

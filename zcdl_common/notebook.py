@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zcdl_common import checkup, display, networks, places, session, show, weights
+from zcdl_common import checkup, display, networks, places, preview, session, show, weights
 from zcdl_common.config import Config, read_params
 from zcdl_common.data import Data, open_data
 from zcdl_common.errors import DataError, RunError
@@ -103,7 +103,7 @@ class Notebook:
 
     def preview(self) -> None:
         """Patches before and after augmentation, and how long training will take here."""
-        show.preview(self.prepared)
+        preview.preview(self.prepared)
 
     def starting_weights(self) -> None:
         """Choose weights to begin with; models that are at hand are judged on the validation images."""

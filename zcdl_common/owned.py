@@ -69,12 +69,10 @@ def gather(
     scores = [np.zeros(1, np.float32)]  # of the background, and of the objects so far
     total = 0
     for piece, maps in pieces:
-        sides = [min(w.stop, n) - w.start for w, n in zip(piece.window, piece.shape, strict=True)]
-        window = tuple(slice(w.start, w.start + s) for w, s in zip(piece.window, sides, strict=True))
-        inside = tuple(_within(m, piece, sides) for m in maps)
-        found = decode(inside, {**settings, "shape": tuple(sides)})
-        start = np.array([w.start for w in window])
-        points = found.extra["points"] + start
+        window, inside = _cut(piece, maps)
+        sides = tuple(s.stop - s.start for s in window)
+        found = decode(inside, {**settings, "shape": sides})
+        points = found.extra["points"] + [s.start for s in window]
         own = piece.owns(points)
         count = int(own.sum())
         rows.append({**{k: v[own] for k, v in found.extra.items()}, "points": points[own]})
@@ -88,6 +86,50 @@ def gather(
         mine, there = number[found.main], np.asarray(labels[window])
         labels[window] = np.where(surety[mine] > surety[there], mine, there)
     return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
+
+
+def gather_boxes(
+    pieces: Iterable[tuple[Tile, tuple[Array, ...]]],
+    decode: Callable[..., Prediction],
+    settings: Mapping[str, Any],
+) -> Prediction:
+    """The boxes of all tiles, each from the tile whose core holds its centre.
+
+    Parameters
+    ----------
+    pieces : iterable of (Tile, maps)
+        From `tiles.predict_tiles`, with a geometry `with_objects`.
+    decode : callable
+        ``(maps, settings) -> Prediction`` as `detecting.decode` returns it.
+
+    Returns
+    -------
+    Prediction
+        As of an image that is decoded as a whole, the surest boxes first.
+    """
+    parts: dict[str, list[Array]] = {"main": [], "scores": [], "faint": [], "faint_scores": []}
+    for piece, maps in pieces:
+        window, inside = _cut(piece, maps)
+        sides = tuple(s.stop - s.start for s in window)
+        found = decode(inside, {**settings, "shape": sides})
+        start = [s.start for s in window]
+        for boxes, name in ((found.main, "main"), (found.extra["faint"], "faint")):
+            moved = boxes + np.array([*start, *start, 0], np.float32)
+            own = piece.owns((moved[:, :2] + moved[:, 2:4]) / 2)
+            scores = "scores" if name == "main" else "faint_scores"
+            parts[name].append(moved[own])
+            parts[scores].append(found.extra[scores][own])
+    joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    for name, scores in (("main", "scores"), ("faint", "faint_scores")):
+        order = np.argsort(-joined[scores], kind="stable")
+        joined[name], joined[scores] = joined[name][order], joined[scores][order]
+    return Prediction(joined.pop("main"), joined)
+
+
+def _cut(piece: Tile, maps: tuple[Array, ...]) -> tuple[tuple[slice, ...], tuple[Array, ...]]:
+    """The window of a tile as far as it lies in the image, and that part of its maps."""
+    window = tuple(slice(w.start, min(w.stop, n)) for w, n in zip(piece.window, piece.shape, strict=True))
+    return window, tuple(_within(m, piece, [w.stop - w.start for w in window]) for m in maps)
 
 
 def _within(values: Array, piece: Tile, sides: Sequence[int]) -> Array:

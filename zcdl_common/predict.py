@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -17,11 +17,13 @@ from zcdl_common.images import ImageRef, find_images
 from zcdl_common.network import Across, Model
 from zcdl_common.run import Run
 from zcdl_common.task import Array, Output, Prediction, resolve
-from zcdl_common.tiles import Forward, default_tile, predict_tiled, predict_tiles, spread, tiles
+from zcdl_common.tiles import Forward, Tile, default_tile, predict_tiled, predict_tiles, spread, tiles
 from zcdl_common.writers import open_output, write_image
 
 IN_MEMORY = 2**27
 """Voxels times channels up to which an image is predicted in memory; larger ones are streamed."""
+BOX_TILE = 2**24
+"""Pixels of a tile of a detector: its maps are coarse, and it sees far."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def predict(
         The image has other channels or dimensions than the training images.
     """
     asked = {**(settings or run.settings()), "shape": tuple(image.shape[:-1])}
+    if run.network.task.owned == "boxes":
+        return owned.gather_boxes(_pieces(run, model, image, BOX_TILE), model.decode, asked)
     if run.network.task.owned:
         labels = np.zeros(asked["shape"], np.int32)
         return Prediction(labels, _objects(run, model, image, asked, labels))
@@ -103,17 +107,16 @@ def _forward(model: Model, image: Any, scale: Callable[[Array], Array]) -> Forwa
 
 def _objects(run: Run, model: Model, image: Any, settings: dict[str, Any], labels: Any) -> dict[str, Array]:
     """Draw the objects of an image into `labels`, tile by tile where it is large; returns a row for each."""
+    room = owned.budget(sum(len(m.channels) for m in model.maps))
+    return owned.gather(_pieces(run, model, image, room), model.decode, settings, labels)
+
+
+def _pieces(run: Run, model: Model, image: Any, room: int) -> Iterator[tuple[Tile, tuple[Array, ...]]]:
+    """Maps of tiles of up to `room` pixels that see all that decides about the objects they own."""
     check(run, image.shape, "the image")
     geometry = owned.with_objects(model.geometry, run.facts.extra["large_extents"])
-    room = owned.budget(sum(len(m.channels) for m in model.maps))
-    pieces = predict_tiles(
-        model.forward,
-        image,
-        geometry,
-        tile=default_tile(geometry, image.shape[:-1], room),
-        scale=_scale(run, image),
-    )
-    return owned.gather(pieces, model.decode, settings, labels)
+    tile = default_tile(geometry, image.shape[:-1], room)
+    return predict_tiles(model.forward, image, geometry, tile=tile, scale=_scale(run, image))
 
 
 def check(run: Run, shape: Sequence[int], name: str) -> None:
@@ -174,6 +177,8 @@ def predict_folder(
             said = str(problem) if isinstance(problem, UserError) else f"{type(problem).__name__}: {problem}"
             done.append(Written(name, problem=said))
     progress(len(movies), len(movies), "")
+    if run.network.task.gathered and target.exists():
+        resolve(run.network.task.gathered)(target, run.facts)
     return done
 
 
@@ -237,6 +242,9 @@ def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any
     format: Literal["ome-zarr", "ome-tiff"] = (
         "ome-zarr" if run.config.output_format == "ome-zarr" else "ome-tiff"
     )
+    if run.network.task.owned == "boxes":
+        found = predict(run, model, image, settings)
+        return _described(run, found, image, pixel_size, target, ref.group)  # type: ignore[no-any-return]
     if run.network.task.owned:
         axes = "ZYX"[-len(shape) :]
         with open_output(

@@ -22,7 +22,7 @@ from zcdl_common.files import replacing, write_text
 from zcdl_common.network import DIRECTIONS, Model
 from zcdl_common.run import Run
 from zcdl_common.task import Array, Baseline, Prediction, Sample, Split, Task, resolve
-from zcdl_common.verdict import summarise
+from zcdl_common.verdict import of_sets, summarise
 
 Say = Callable[[str], None]
 Predict = Callable[[Array], Prediction]
@@ -93,9 +93,9 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
     table = table_of(judged)
     with replacing(folder / "metrics.csv") as temporary:
         table.to_csv(temporary, index=False)
-    summary = summarise(run, table, [j.sample.group for j in judged], baseline, learned)
-    if task.set_scores:
-        summary["metrics"] |= of_sets(task, judged, reference)
+    groups, truths = [j.sample.group for j in judged], [j.truth for j in judged]
+    sets = of_sets(run, [j.methods(task) for j in judged], truths, groups, reference)
+    summary = summarise(run, table, groups, baseline, learned, sets)
     summary["threshold"] = settings.get(next(iter(run.network.task.decoding), ""))
     summary["next"] = next_steps(run, table, summary)
     write_text(folder / "summary.json", json.dumps(summary, indent=1))
@@ -150,7 +150,7 @@ def choose_settings(run: Run, model: Model, data: Data, say: Say = print) -> dic
     run.quality_control.mkdir(parents=True, exist_ok=True)
     say("choosing the threshold on the validation images ...")
     outputs = (  # one at a time: probabilities of many images would not fit memory
-        (use.maps(run, model, sample.source.read()), task.read_target(sample, run.facts))
+        (use.maps(run, model, sample.source.read()), task.read_target(sample, run.facts), sample.size)
         for sample in data.split.validation
     )
     chosen: dict[str, Any] = resolve(task.settings)(model.decode, outputs, run.facts)
@@ -194,24 +194,6 @@ def judge_one(
     return judged
 
 
-def of_sets(task: Task, judged: list[Judged], reference: Any) -> dict[str, Any]:
-    """Scores of all results of a method together, as they stand in a summary; a single one is no set."""
-    score = resolve(task.set_scores)
-    by_method: dict[str, list[Array]] = {}
-    for j in judged:
-        for name, method in j.methods(task).items():
-            by_method.setdefault(name, []).append(method.main)
-    found = {name: score(images, reference) for name, images in by_method.items()}
-    return {
-        metric: {
-            who: {"mean": found[who][metric], "ci95": None} if who in found else None
-            for who in ("network", "classical", "input")
-        }
-        for metric, value in found["network"].items()
-        if not math.isnan(value)
-    }
-
-
 def table_of(judged: list[Judged]) -> pd.DataFrame:
     """A row an image; columns of other methods than the network carry their name."""
     rows = []
@@ -243,7 +225,7 @@ def draw(
         for j in judged
     ]
     style: dict[str, Any] = {"metric": primary, "pixel_size": run.facts.pixel_size}
-    style["draw"] = resolve(run.network.task.picture)
+    style["draw"] = run.network.task.drawing(run.facts)
     style["draw_error"] = resolve(run.network.task.error_picture)
     shown = plots.examples(examples[:4], classical=summary["classical"], **style)
     plots.save(shown, figures / "examples.png")
@@ -259,6 +241,12 @@ def draw(
         if known := [(e, u) for e, u in zip(examples, doubts, strict=True) if u is not None][:4]:
             plots.save(plots.uncertainties(known, title, run.facts.pixel_size), figures / f"{name}.png")
     plots.save(plots.scores(table, summary), figures / "scores.png")
+    if run.network.task.figures:
+        truths, said = [j.truth for j in judged], [j.network for j in judged]
+        how = {"groups": [j.sample.group for j in judged], "seed": run.config.seed}
+        made = resolve(run.network.task.figures)(truths, said, run.facts, settings, **how)
+        for name, figure in made.items():
+            plots.save(figure, figures / f"{name}.png")
     if "curve" in settings:
         chosen = settings[next(iter(run.network.task.decoding))]
         curve = plots.threshold_curve(settings["thresholds"], settings["curve"], chosen, settings["curve_of"])

@@ -174,7 +174,9 @@ def foreground_probability(probability: Array) -> Array:
 
 
 def choose_threshold(
-    decode: Callable[..., Prediction], outputs: Iterable[tuple[tuple[Array, ...], Array]], facts: Facts
+    decode: Callable[..., Prediction],
+    outputs: Iterable[tuple[tuple[Array, ...], Array, Sequence[int]]],
+    facts: Facts,
 ) -> dict[str, Any]:
     """Threshold with the best mean IoU of foreground over validation images, and the whole curve."""
     from zcdl_common.metrics import segmentation
@@ -182,7 +184,7 @@ def choose_threshold(
     curves = np.stack(
         [
             segmentation.threshold_curve(foreground_probability(maps[0]), truth > 0, THRESHOLDS)
-            for maps, truth in outputs
+            for maps, truth, _ in outputs
         ]
     )
     best = segmentation.best_threshold(curves, THRESHOLDS)

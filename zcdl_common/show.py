@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zcdl_common import places
+from zcdl_common.boxes import Boxes
 from zcdl_common.data import Data
 from zcdl_common.display import figure, line, message, picture, table
 from zcdl_common.fit import Listener
-from zcdl_common.listeners import Lines, best_epoch, epochs_text, time_text
+from zcdl_common.listeners import Lines, best_epoch, epochs_text
 from zcdl_common.network import Network
 from zcdl_common.parameter import value_text
 from zcdl_common.report.pictures import CAPTIONS
 from zcdl_common.run import Run
 from zcdl_common.task import resolve
-from zcdl_common.training import ready, steps_an_epoch
 
 if TYPE_CHECKING:
     from zcdl_common.doctor import Report
@@ -110,6 +109,9 @@ def pairs(network: Network, found: Data) -> None:
     targets = [target.read() if target else None for target in shown]
     names = [sample.name for sample in chosen]
     draw = resolve(network.task.picture)
+    boxes = [target for target in targets if isinstance(target, Boxes)]
+    if boxes:  # by one list of names, so that colours mean the same everywhere
+        draw = partial(draw, names=sorted({name for one in boxes for name in one.classes}))
     label = network.task.target_label if network.task.input_is_prediction else "with its target"
     figure(plots.pairs(sources, targets, names, draw=draw, pixel_size=info.pixel_size, label=label))
 
@@ -141,40 +143,6 @@ def plan(prepared: Prepared) -> None:
         for k, why in prepared.reasons.items()
     ]
     table(rows)
-
-
-def preview(prepared: Prepared) -> None:
-    """Patches before and after augmentation, and a measured estimate of the training time."""
-    from zcdl_common import plots
-    from zcdl_common.patches import Memory, memory_for
-
-    run = Run(Path(), prepared.network, prepared.planned, prepared.facts, {})
-    model: Any = run.build()
-    samples = ready(run, prepared.data.split.train, Memory(memory_for()))
-    plain = run.network.build(prepared.planned.changed(augment=False), prepared.facts)
-    before, after = [], []
-    for i in range(6):
-        seed = [prepared.planned.seed, 2, i]
-        sample = samples[i * len(samples) // 6 if len(samples) > 6 else i % len(samples)]
-        before.append(plain.patch(sample, np.random.default_rng(seed)))  # type: ignore[attr-defined]
-        after.append(model.patch(sample, np.random.default_rng(seed)))
-    draw = resolve(prepared.network.task.picture)
-    if prepared.network.task.input_is_prediction and before[0][1] is not None:  # targets hide their images
-        figure(plots.patches(*([(source, None) for source, _ in row] for row in (before, after)), draw=draw))
-    figure(plots.patches(before, after, draw=draw))
-    batch = model.batch(samples, np.random.default_rng(0))
-    model.step(batch, 0.0)
-    begin = time.perf_counter()
-    for _ in range(2):
-        float(model.step(model.batch(samples, np.random.default_rng(0)), 0.0)["loss"])
-    seconds = (time.perf_counter() - begin) / 2 * steps_an_epoch(run) * (prepared.planned.epochs or 1)
-    limit = prepared.planned.time_budget_minutes
-    text = f"Training will take about {time_text(seconds)}"
-    if limit and seconds > 60 * limit:
-        text = f"All epochs would take about {time_text(seconds)}; the time limit ends training after "
-        text += time_text(60 * limit)
-    text += "."
-    message(text + " The time left is measured again while it runs.")
 
 
 def ready_made(judged: Judged) -> None:
@@ -272,14 +240,18 @@ def _predictions(run: Run, written: Sequence[Written]) -> None:
     pairs = [
         (w, w.outputs[0]) for w in written if w.source and w.outputs[0].name.startswith(w.source.group + ".")
     ]
-    if not places.in_kernel() or not pairs:
+    if not places.in_kernel():
+        return
+    for drawn in (path for w in written for path in w.outputs if path.suffix == ".png"):
+        picture(drawn)
+    if not pairs:
         return
     axes = "ZYX"[-run.facts.ndim :]
     sources = [w.source.read() for w, _ in pairs if w.source]
     results = [ImageRef((path,), axes).read() for _, path in pairs]
     if len(run.facts.classes) == 2:  # one class is drawn in the colour that its annotations have
         results = [(result > 0).astype(np.int32) for result in results]
-    draw = resolve(run.network.task.picture)
+    draw = run.network.task.drawing(run.facts)
     names = [w.file for w, _ in pairs]
     label = "prediction" if run.network.task.input_is_prediction else "with the prediction"
     figure(plots.pairs(sources, results, names, draw=draw, pixel_size=run.facts.pixel_size, label=label))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from zcdl_common.boxes import Boxes, covered
 from zcdl_common.config import Config
 from zcdl_common.errors import DataError
 from zcdl_common.images import ImageRef
@@ -116,7 +117,8 @@ def _foreground(sample: Sample, ndim: int) -> Array | None:
     if sample.target is None:
         return None
     try:
-        shown = np.asarray(sample.target.read()) != 0
+        read = sample.target.read()
+        shown = covered(read, sample.size) if isinstance(read, Boxes) else np.asarray(read) != 0
     except Exception:  # what is wrong with it is told where it is used
         return None
     return np.asarray(shown.any(axis=-1) if shown.ndim > ndim else shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -152,25 +152,36 @@ class Task:
     picture: str
     """``(axes, source, target or prediction, pixel_size=None) -> None``: draws one image."""
     error_picture: str
-    """``(axes, truth, prediction, pixel_size=None) -> caption or None``: draws where it is wrong."""
+    """``(axes, truth, prediction, pixel_size=None, source=None) -> caption or None``: draws where it is
+    wrong, over the image where that helps."""
     decoding: Mapping[str, Any] = field(default_factory=dict)
     """Settings of `Model.decode` before any were chosen; a parameter of the same name comes first."""
     settings: str = ""
-    """``(decode, iterable of (maps, truth) of validation images, facts) -> dict``: better settings; where the
-    first was chosen from a ``curve`` of scores over ``thresholds``, those, and ``curve_of``, which scores it
-    shows. Empty: nothing to choose."""
+    """``(decode, iterable of (maps, truth, size (Z)YX) of validation images, facts) -> dict``: better
+    settings; where the first was chosen from a ``curve`` of scores over ``thresholds``, those, and
+    ``curve_of``, which scores it shows. Empty: nothing to choose."""
     files: str = ""
     """``(predictions, sources, facts, pixel_size, folder, stem) -> paths, note``: writes the files of one
     input that are no images, from a prediction and an image (Z)YXC a frame, and says what was left out; empty
     where there are none. Of an image larger than memory both are files to be sliced."""
-    owned: bool = False
-    """Whether a prediction is a label image of objects with ``points`` and ``scores`` in its extras. Tile by
-    tile, each object then comes from the tile whose core holds its point."""
+    gathered: str = ""
+    """``(folder, facts) -> path or None``: joins the files of all inputs into one more; empty: nothing to
+    join."""
+    owned: Literal["", "labels", "boxes"] = ""
+    """Where a prediction is objects: a label image, with ``points`` and ``scores`` in its extras, or boxes.
+    Tile by tile, each object then comes from the tile whose core holds its point or its centre."""
     reference: str = ""
     """``(train samples, facts) -> what scores are taken against`` beside a truth, given to them as
     ``reference``; empty where a truth is all they need."""
     set_scores: str = ""
-    """``(images (Z)YXC, reference) -> {metric: number}``: scores of all results together; empty: none."""
+    """``(truths, predictions, facts, *, groups, seed, reference) -> {metric: Interval}``: scores of all
+    images of a method together; empty: none."""
+    set_comparison: str = ""
+    """``(truths, network's predictions, those of the classical method, facts, *, groups, seed, margin) ->
+    Comparison`` by the primary metric, where that is a score of all images together; empty: it is not."""
+    figures: str = ""
+    """``(truths, network's predictions, facts, settings, *, groups, seed) -> {name: Figure}``: what more
+    there is to see of all images together; empty: nothing."""
     plane_scores: str = ""
     """``(truth, prediction, facts) -> {metric: (Z,) array}``: scores of the planes of a volume; empty where
     planes are not scored apart."""
@@ -191,6 +202,11 @@ class Task:
     """Whether targets are fluorescence and images are not, so that exchanged folders can be told."""
     input_is_prediction: bool = False
     """Whether the untouched input is itself an attempt worth scoring (restoration)."""
+
+    def drawing(self, facts: Facts) -> Callable[..., None]:
+        """`picture`, with the names of the classes where the facts know them."""
+        names = facts.extra.get("class_names")
+        return partial(resolve(self.picture), names=names) if names else resolve(self.picture)
 
     @cached_property
     def read_target(self) -> Callable[[Sample, Facts], Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,9 @@ CANDIDATES = {2: 20_000, 3: 3_000}
 
 
 def choose_thresholds(
-    decode: Callable[..., Prediction], outputs: Iterable[tuple[tuple[Array, ...], Array]], facts: Facts
+    decode: Callable[..., Prediction],
+    outputs: Iterable[tuple[tuple[Array, ...], Array, Sequence[int]]],
+    facts: Facts,
 ) -> dict[str, Any]:
     """``prob_thresh`` and ``nms_thresh`` with the best average precision over validation images.
 
@@ -33,7 +35,7 @@ def choose_thresholds(
     ----------
     decode : callable
         ``(maps, settings) -> Prediction`` whose ``extra["scores"]`` are those of objects 1, 2, ...
-    outputs : iterable of (maps, labels)
+    outputs : iterable of (maps, labels, size of the image)
         Of each validation image; ``maps[0]`` is the probability ((Z)YX, 1).
     facts : Facts
 
@@ -44,11 +46,11 @@ def choose_thresholds(
     """
     curves: dict[float, list[Array]] = {overlap: [] for overlap in OVERLAPS}
     least = float(STEPS[0])
-    for maps, truth in outputs:
+    for maps, truth, shape in outputs:
         lowest = lowest_threshold(maps[0], CANDIDATES[facts.ndim])
         least = max(least, lowest)
         for overlap, curve in curves.items():
-            asked = {"prob_thresh": lowest, "nms_thresh": overlap, "shape": truth.shape}
+            asked = {"prob_thresh": lowest, "nms_thresh": overlap, "shape": shape}
             found = decode(maps, asked)
             curve.append(precision_curve(truth, found.main, found.extra["scores"], STEPS))
     tried = np.flatnonzero(least <= STEPS)

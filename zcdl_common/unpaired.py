@@ -10,6 +10,7 @@ import numpy as np
 from zcdl_common import restoring, translating
 from zcdl_common.errors import DataError
 from zcdl_common.metrics.domain import Domain, domain_of, evenly, tells_spread
+from zcdl_common.metrics.statistics import Interval
 from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
 
 OF_DOMAIN = ("channels", "offset", "span", "pixel_size", "shapes", "dtype")
@@ -107,13 +108,22 @@ def scores(
     return found
 
 
-def set_scores(images: Sequence[Array], reference: Real) -> dict[str, float]:
-    """All results together: as a set, and in the distribution of their intensities."""
+def set_scores(
+    truths: Sequence[Array | None],
+    predictions: Sequence[Prediction],
+    facts: Facts,
+    *,
+    reference: Real,
+    groups: Sequence[str] = (),
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """All results together: as a set, and in the distribution of their intensities; without intervals."""
     from zcdl_common.metrics.distributions import feature_distance, intensity_distance
 
+    images = [prediction.main for prediction in predictions]
     return {
-        "set_distance": feature_distance(images, reference.domain),
-        "intensity_distance": intensity_distance(images, reference.images),
+        "set_distance": Interval(feature_distance(images, reference.domain, groups=groups)),
+        "intensity_distance": Interval(intensity_distance(images, reference.images)),
     }
 
 

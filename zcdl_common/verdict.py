@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -11,7 +15,7 @@ from zcdl_common.metrics import residuals, statistics
 from zcdl_common.network import DIRECTIONS
 from zcdl_common.plots import metric_label
 from zcdl_common.run import Run
-from zcdl_common.task import Baseline
+from zcdl_common.task import Array, Baseline, Prediction, resolve
 
 SECOND = {"psnr": "ssim"}
 """Score that is named beside the primary one where the two judge differently."""
@@ -24,10 +28,60 @@ LOOKS = "That a translation looks real proves nothing: it may show what is not i
 LEARNED = "These are images that the network learned from, as is usual for this method."
 
 
+class Together(NamedTuple):
+    """Scores of all test images together."""
+
+    metrics: Mapping[str, Any] = MappingProxyType({})
+    """As they stand in a summary."""
+    comparison: statistics.Comparison | None = None
+    """By the primary metric, where that is such a score."""
+
+
+NOTHING = Together()
+
+
+def of_sets(
+    run: Run,
+    said: Sequence[Mapping[str, Prediction]],
+    truths: Sequence[Array | None],
+    groups: Sequence[str],
+    reference: Any,
+) -> Together:
+    """Scores of all results of a method together; `said` holds what each method says of each image."""
+    task, facts = run.network.task, run.facts
+    how: dict[str, Any] = {"groups": groups, "seed": run.config.seed}
+    by_method = {name: [one[name] for one in said] for name in said[0]}
+    found, comparison = {}, None
+    if task.set_scores:
+        score = partial(resolve(task.set_scores), reference=reference, **how)
+        found = {name: score(truths, results, facts) for name, results in by_method.items()}
+    if task.set_comparison:
+        both = by_method["network"], by_method["classical"]
+        compare = resolve(task.set_comparison)
+        comparison = compare(truths, *both, facts, margin=run.network.margin, **how)
+    metrics = {
+        metric: {
+            who: found[who][metric].record() if who in found else None
+            for who in ("network", "classical", "input")
+        }
+        for metric, value in found.get("network", {}).items()
+        if not math.isnan(value.mean)
+    }
+    return Together(metrics, comparison)
+
+
 def summarise(
-    run: Run, table: pd.DataFrame, groups: list[str], baseline: Baseline, learned: bool = False
+    run: Run,
+    table: pd.DataFrame,
+    groups: list[str],
+    baseline: Baseline,
+    learned: bool = False,
+    sets: Together = NOTHING,
 ) -> dict[str, Any]:
-    """Means, intervals and the verdict, as summary.json holds them; without a truth there is no verdict."""
+    """Means, intervals and the verdict, as summary.json holds them; without a truth there is no verdict.
+
+    Scores of all images together, `sets`, take the place of a mean of the same name.
+    """
     primary, seed = run.network.primary, run.config.seed
 
     def of(column: str) -> dict[str, Any] | None:
@@ -35,13 +89,17 @@ def summarise(
             return None
         return statistics.bootstrap(table[column].to_numpy(), groups=groups, seed=seed).record()
 
-    names = [c for c in table.columns if c != "image" and not c.startswith(("classical_", "input_"))]
+    # numbers of each class in each image are for metrics.csv; how far they are off is a score of the set
+    aside = ("classical_", "input_", "n_true_", "n_found_")
+    names = [c for c in table.columns if c != "image" and not c.startswith(aside)]
     nothing = found_nothing(run, table)
     verdict, sentence = None, f"{UNKNOWN} {residuals.sentence(table, baseline.name)}"
     if primary in table:
-        verdict, sentence = _verdict(run, table, groups, baseline.name, "image" if learned else "test image")
+        unit = "image" if learned else "test image"
+        verdict, sentence = _verdict(run, table, groups, baseline.name, unit, sets.comparison)
         if nothing:
-            mean = float(table[f"classical_{primary}"].mean())
+            together = sets.comparison
+            mean = together.classical.mean if together else float(table[f"classical_{primary}"].mean())
             verdict = "worse" if mean > 0 else verdict
             score = f"{metric_label(primary)} {mean:.{statistics.decimals(mean)}f}"
             sentence = f"{nothing} The classical method ({baseline.name}): {score}."
@@ -64,7 +122,8 @@ def summarise(
         "metrics": {
             name: {"network": of(name), "classical": of(f"classical_{name}"), "input": of(f"input_{name}")}
             for name in names
-        },
+        }
+        | dict(sets.metrics),
         "verdict": verdict,
         "found_nothing": bool(nothing),
         "learned_from": learned,
@@ -76,7 +135,12 @@ def summarise(
 
 
 def _verdict(
-    run: Run, table: pd.DataFrame, groups: list[str], classical: str, unit: str
+    run: Run,
+    table: pd.DataFrame,
+    groups: list[str],
+    classical: str,
+    unit: str,
+    comparison: statistics.Comparison | None = None,
 ) -> tuple[statistics.Verdict, str]:
     """Network and classical method by the primary score; in words also by the second, and the input."""
     primary, seed = run.network.primary, run.config.seed
@@ -85,7 +149,9 @@ def _verdict(
         columns = (table[f"{who}{score}"].to_numpy() for who in ("", "classical_"))
         return statistics.compare(*columns, groups=groups, seed=seed, **how)
 
-    first = compared(primary, margin=run.network.margin, higher_is_better=run.network.higher_is_better)
+    first = comparison or compared(
+        primary, margin=run.network.margin, higher_is_better=run.network.higher_is_better
+    )
     said = [statistics.sentence(first, metric_label(primary), classical, unit)]
     if (other := SECOND.get(primary, "")) in table:
         said.append(statistics.disagreement(first, compared(other, margin=MATTERS), metric_label(other)))

@@ -125,5 +125,15 @@ CASES = {
             "patches_per_image": 2,
         },
     },
+    "yolo": {
+        "2d": {
+            "dataset": "sim_detect",
+            "patch_size": (64, 64),
+            "downscaling_in_xy": 1,
+            "finest_grid": 8,
+            "batch_size": 4,
+            "patches_per_image": 1,
+        },
+    },
 }
 """Parameters by network and dimension. A network without an entry fails the contract."""

@@ -22,6 +22,7 @@ BACTERIA = "pix2pix/ecoli_bf_to_fluo"
 STAINS = "pix2pix/hagen2021_actin_to_mito"
 TISSUE = "cyclegan/dsb2018_histology_fluorescence"
 NEURONS = "fnet/isl_phase_to_fluo"
+BLOOD = "yolo/bccd"
 
 
 def pairs(folder):
@@ -144,6 +145,26 @@ def three_stains(real, made):
     return named
 
 
+def blood(annotations):
+    """Blood cells in colour, with the boxes in one of the two formats; training and validation together."""
+
+    def images(real, made):
+        made.mkdir(parents=True)
+        named = {}
+        for role, parts in (("", ("train", "val")), ("test_", ("test",))):
+            for name, part in (("source", "images"), ("target", annotations)):
+                folder = made / f"{role}{name}"
+                folder.mkdir()
+                for path in (path for p in parts for path in (real / BLOOD / part / p).iterdir()):
+                    (folder / path.name).symlink_to(path)
+                if annotations == "labels_yolo" and name == "target":
+                    (folder / "classes.txt").symlink_to(real / BLOOD / "classes.txt")
+                named[f"{role}{name}"] = str(folder)
+        return named
+
+    return images
+
+
 def noisy_as_they_are(folder):
     """Images without a truth."""
     return lambda real, made: {"source": str(real / folder)}
@@ -193,6 +214,10 @@ LONG = [
     Case("pix2pix", BACTERIA, at(BACTERIA), 8, lambda s: beats(s, "pearson_r"), TRANSLATED, "YX"),
     # a made image looks real and so is further from the truth than a mean of all that is possible
     Case("pix2pix", STAINS, at(STAINS), 8, lambda s: mean(s, "pearson_r") > 0.55, TRANSLATED, "YX"),
+    Case("yolo", BLOOD, blood("labels_yolo"), 12, lambda s: mean(s, "map50") >= 0.75 and beats(s, "map50"),
+         ("map50", "map50_95", "ap50_RBC", "ap50_WBC", "ap50_Platelets")),
+    Case("yolo", "boxes of stardist2d/dsb2018_256", at("stardist2d/dsb2018_256"), 8,
+         lambda s: beats(s, "map50"), ("map50", "map50_95", "f1_50"), "YX"),
     Case("cyclegan", TISSUE, at(TISSUE), 10, looks_real,
          ("feature_distance", "set_distance", "intensity_distance", "cycle_error"), "YX"),
 ]  # fmt: skip

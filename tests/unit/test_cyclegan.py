@@ -439,7 +439,7 @@ def test_the_way_back_of_one_direction_is_the_other(kinds):
 
 
 def test_a_direction_that_was_chosen_before_training_changes_nothing_of_it(kinds, monkeypatch, capsys):
-    from zcdl_common import show
+    from zcdl_common import preview
     from zcdl_common.live import LiveView
 
     drawn = []
@@ -450,7 +450,7 @@ def test_a_direction_that_was_chosen_before_training_changes_nothing_of_it(kinds
 
     network, config = CYCLEGAN, kinds.run.config.changed(name="chosen", **BACKWARDS)
     prepared = session.prepare(network, config, kinds.data)
-    show.preview(prepared)
+    preview.preview(prepared)
     assert "Training will take" in capsys.readouterr().out
     run = session.begin(prepared)
     session.train(run, kinds.data, [Drawing(run, kinds.data)])

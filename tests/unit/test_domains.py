@@ -295,7 +295,11 @@ def test_scores_with_and_without_a_truth(make):
     assert with_truth["pearson_r"] == pytest.approx(1)
     assert with_truth["feature_distance"] == one["feature_distance"]
 
-    sets = [unpaired.set_scores(images, reference) for images in (other, [3 * image for image in other])]
+    sets = []
+    for images in (other, [3 * image for image in other]):
+        results = [Prediction(image) for image in images]
+        found = unpaired.set_scores([None] * 6, results, facts, reference=reference)
+        sets.append({name: score.mean for name, score in found.items()})
     assert sets[0]["intensity_distance"] == pytest.approx(0, abs=1e-6)
     assert sets[1]["intensity_distance"] > 1
     assert sets[0]["set_distance"] < 0.05 < sets[1]["set_distance"]

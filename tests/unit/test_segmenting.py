@@ -69,7 +69,7 @@ def test_the_threshold_is_the_best_on_the_validation_images():
     def decode(maps, settings):
         return segmenting.decode(maps[0], settings["threshold"])
 
-    outputs = [((p,), t.astype(np.int32)) for p, t in zip(probability, truth, strict=True)]
+    outputs = [((p,), t.astype(np.int32), t.shape) for p, t in zip(probability, truth, strict=True)]
     chosen = segmenting.choose_threshold(decode, outputs, FACTS)
 
     def iou(threshold):

@@ -45,7 +45,7 @@ def test_false_objects_are_kept_out_by_the_threshold_that_is_chosen():
         return Prediction(labels, {"scores": scores})
 
     maps = (np.zeros((30, 30, 1), np.float32),)
-    chosen = choose_thresholds(decode, [(maps, truth)] * 3, FACTS)
+    chosen = choose_thresholds(decode, [(maps, truth, truth.shape)] * 3, FACTS)
     assert 0.62 <= chosen["prob_thresh"] < 0.7
     assert chosen["nms_thresh"] == 0.4
     assert max(chosen["curve"]) == 1 and len(chosen["curve"]) == len(chosen["thresholds"])
@@ -60,7 +60,7 @@ def test_an_overlap_that_finds_more_is_taken():
         return Prediction(found, {"scores": np.array([0.9, 0.8], np.float32)})
 
     maps = (np.zeros((30, 30, 1), np.float32),)
-    assert choose_thresholds(decode, [(maps, truth)], FACTS)["nms_thresh"] == 0.5
+    assert choose_thresholds(decode, [(maps, truth, truth.shape)], FACTS)["nms_thresh"] == 0.5
 
 
 def test_thresholds_that_leave_too_many_candidates_are_not_tried():

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,12 @@ def export_run(run: Run, data: Data, say: Callable[[str], None] = print) -> Expo
         if run.network.output_scale is not None:
             outputs = [in_units(output, run.network.output_scale(run.facts)) for output in outputs]
         info = package_info(run, model, folder, packed)
+        scales = [
+            tuple(n / m for n, m in zip(o.shape[1:-1], scaled.shape[:-1], strict=True)) for o in outputs
+        ]
+        info = replace(
+            info, outputs=tuple(replace(o, scale=s) for o, s in zip(info.outputs, scales, strict=True))
+        )
         say("writing and testing the package ...")
         target = run.folder / "export" / f"{info.nickname}.zip"
         place = 1 if info.channel_axis == "first" else -1

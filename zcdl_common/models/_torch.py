@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -256,12 +256,13 @@ def convert(
     module: nn.Module,
     example: Array,
     folder: Path,
-    names: tuple[str, str],
+    names: Sequence[str],
     architecture: Path,
     kwargs: dict[str, Any],
 ) -> WeightsFiles:
     """State dict, TorchScript and ONNX of `module`, traced on `example` (1, (Z)YXC) float32.
 
+    `names` are those of the input and of the outputs, in their order.
     ONNX is written by the exporter that yields opset 17 and IR 8, which the engines of Fiji read.
     """
     import warnings
@@ -284,7 +285,7 @@ def convert(
             (x,),
             str(files["onnx"]),
             input_names=[names[0]],
-            output_names=[names[1]],
+            output_names=list(names[1:]),
             opset_version=17,
             dynamic_axes=dict.fromkeys(names, axes),
             dynamo=False,

@@ -13,9 +13,10 @@ from zcdl_common.networks.noise2void import NOISE2VOID
 from zcdl_common.networks.pix2pix import PIX2PIX
 from zcdl_common.networks.stardist import STARDIST
 from zcdl_common.networks.unet import UNET
+from zcdl_common.networks.yolo import YOLO
 
 NETWORKS: dict[str, Network] = {
-    network.name: network for network in (UNET, CARE, NOISE2VOID, STARDIST, FNET, PIX2PIX, CYCLEGAN)
+    network.name: network for network in (UNET, CARE, NOISE2VOID, STARDIST, FNET, PIX2PIX, CYCLEGAN, YOLO)
 }
 
 

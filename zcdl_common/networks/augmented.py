@@ -9,9 +9,11 @@ from zcdl_common.augment import Augmentation
 from zcdl_common.config import Config
 from zcdl_common.parameter import setting
 
+NONE = Augmentation(flips=False, rotations="none", intensity=0.0, noise=0.0)
 
-class GeometryConfig(Config):
-    """What may happen to a patch and its target alike."""
+
+class RigidConfig(Config):
+    """What may happen to a patch and its target alike, and leaves right angles as they are."""
 
     flips: bool = setting(True, section="augmentation", label="flips")
     """Mirror the patches."""
@@ -21,6 +23,15 @@ class GeometryConfig(Config):
     """Turn the patches in the image plane."""
     scale: float = setting(0.1, section="augmentation", label="size change", ge=0.0, le=0.5)
     """Enlarge or shrink by up to this share."""
+
+    def augmentation(self) -> Augmentation:
+        """The changes as `zcdl_common.augment` takes them."""
+        return replace(NONE, flips=self.flips, rotations=self.rotations, scale=self.scale)
+
+
+class GeometryConfig(RigidConfig):
+    """What may also bend a patch and its target."""
+
     shear: float = setting(0.0, section="augmentation", label="shear (degrees)", ge=0.0, le=45.0)
     """Slant the patches by up to so many degrees."""
     elastic: float = setting(
@@ -30,11 +41,10 @@ class GeometryConfig(Config):
 
     def augmentation(self) -> Augmentation:
         """The changes as `zcdl_common.augment` takes them."""
-        geometry = (self.flips, self.rotations, self.scale, self.shear, self.elastic)
-        return Augmentation(*geometry, intensity=0.0, noise=0.0)
+        return replace(super().augmentation(), shear=self.shear, elastic=self.elastic)
 
 
-class AugmentedConfig(GeometryConfig):
+class BrightnessConfig(RigidConfig):
     """What may also happen to the patch alone, where its brightness and noise say nothing of the target."""
 
     intensity: float = setting(0.2, section="augmentation", label="brightness and contrast", ge=0.0, le=1.0)
@@ -47,3 +57,7 @@ class AugmentedConfig(GeometryConfig):
     def augmentation(self) -> Augmentation:
         """The changes as `zcdl_common.augment` takes them."""
         return replace(super().augmentation(), intensity=self.intensity, noise=self.noise, blur=self.blur)
+
+
+class AugmentedConfig(BrightnessConfig, GeometryConfig):
+    """All of it."""

@@ -39,7 +39,7 @@ INSTANCES = Task(
     error_picture="zcdl_common.plots:draw_instance_errors",
     decoding={"prob_thresh": 0.5, "nms_thresh": 0.4},
     settings="zcdl_common.thresholds:choose_thresholds",
-    owned=True,
+    owned="labels",
     zoo_name="instance-segmentation",
     source_label="images",
     target_label="label images",
@@ -53,6 +53,31 @@ DENOISE = replace(
     baseline="zcdl_common.denoising:baseline",
     error_maps="zcdl_common.denoising:error_maps",
     needs_target=False,
+)
+
+DETECT = Task(
+    name="detect",
+    annotations="zcdl_common.boxes.annotations:open_boxes",
+    target="zcdl_common.detecting:boxes_of",
+    facts="zcdl_common.detecting:box_facts",
+    scores="zcdl_common.detecting:scores",
+    set_scores="zcdl_common.detecting:set_scores",
+    set_comparison="zcdl_common.detecting:set_comparison",
+    baseline="zcdl_common.detecting:baseline",
+    outputs="zcdl_common.detecting:outputs",
+    files="zcdl_common.detections:files",
+    gathered="zcdl_common.detections:gather",
+    figures="zcdl_common.detections:figures",
+    stream="",
+    error_maps="zcdl_common.detecting:error_maps",
+    picture="zcdl_common.plots:draw_boxes",
+    error_picture="zcdl_common.plots:draw_box_errors",
+    decoding={"confidence": 0.5, "nms_iou": 0.5},
+    settings="zcdl_common.detecting:choose_settings",
+    owned="boxes",
+    zoo_name="object-detection",
+    source_label="images",
+    target_label="annotations",
 )
 
 SEGMENT = Task(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -160,7 +161,8 @@ def examples(
                 if score is not None and result is not None:
                     name_below(panels[kind], f"{metric_label(metric)} {score:.3f}")
         if "errors" in panels:
-            notes.append(_draw_or_blank(panels["errors"], draw_error, row.truth, row.network, pixel_size))
+            over = partial(draw_error, source=row.source)
+            notes.append(_draw_or_blank(panels["errors"], over, row.truth, row.network, pixel_size))
     if "errors" in titles and draw_error is draw_errors:
         _error_legend(figure, rows)
     style.note_above(figure, notes)
@@ -214,7 +216,7 @@ def worst(
             continue
         row = scored[number]
         draw(left, row.source, row.truth, pixel_size=pixel_size)
-        meaning = draw_error(right, row.truth, row.network, pixel_size=pixel_size)
+        meaning = draw_error(right, row.truth, row.network, pixel_size=pixel_size, source=row.source)
         name_panel(left, style.shorten(row.name, 22))
         name_panel(right, f"{metric_label(metric)} {row.score:.3f}")
         if number == 0:

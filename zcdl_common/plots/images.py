@@ -112,7 +112,7 @@ def aspect(image: Array, pixel_size: PixelSize = None) -> float:
     return float(height / width)
 
 
-def colour(image: Array) -> tuple[Array, str]:
+def colour(image: Array, side: int = SIDE) -> tuple[Array, str]:
     """Turn channels into colours.
 
     Parameters
@@ -120,15 +120,17 @@ def colour(image: Array) -> tuple[Array, str]:
     image
         (Y, X, C) of any dtype and channel count. Three channels of 8 bit are taken for the colours
         of a camera, others for stains.
+    side
+        About how many pixels the picture is to have along its longer side.
 
     Returns
     -------
     picture : Array
-        float32 (Y, X, 3) in [0, 1], about `SIDE` pixels long.
+        float32 (Y, X, 3) in [0, 1].
     note : str
         How the channels are shown; empty for a single one.
     """
-    count, small = image.shape[-1], resize(image)
+    count, small = image.shape[-1], resize(image, side)
     if count == 1:
         return contrast(small).repeat(3, axis=-1), ""
     if count == 3 and image.dtype == np.uint8:

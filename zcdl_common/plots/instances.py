@@ -63,7 +63,9 @@ def outlined(picture: Array, labels: Array, fill: float = 0.15) -> Array:
     return painted
 
 
-def draw_instance_errors(axes: Axes, truth: Array, prediction: Array, pixel_size: PixelSize = None) -> str:
+def draw_instance_errors(
+    axes: Axes, truth: Array, prediction: Array, pixel_size: PixelSize = None, source: Array | None = None
+) -> str:
     """Draw which objects (labels (Z)YX) were matched, missed and invented; return what the colours mean.
 
     Objects of a volume are matched as a whole, whatever the planes that are shown hold of them.

@@ -25,11 +25,13 @@ METRIC_LABELS = {
     **{f"ap{percent}": f"AP at IoU {percent / 100:g} (further)" for percent in range(55, 95, 5)},
     "ap50": "AP at IoU 0.5",
     "ap70": "AP at IoU 0.7",
+    "ap": "AP at IoU 0.5–0.95",
     "f1_50": "F1 at IoU 0.5",
     "pq": "panoptic quality",
     "mean_iou": "IoU of matched objects",
     "n_true": "objects in the truth",
     "n_found": "objects found",
+    "count_off": "objects found beyond the true ones",
     "size_true": "size in the truth (pixels)",
     "size_found": "size found (pixels)",
     "map50": "mAP at IoU 0.5",
@@ -65,7 +67,7 @@ LESS_IS_BETTER = frozenset(
     }
 )
 
-NEARER_ZERO = frozenset({"count_bias", "size_bias"})
+NEARER_ZERO = frozenset({"count_bias", "size_bias", "count_off"})
 NEARER_ONE = frozenset({"gain"})
 NO_MERIT = frozenset({"pearson_r_limit", "n_true", "n_found", "size_true", "size_found"})
 """Counts and sizes: to be compared with each other, not to be made large or small."""
@@ -83,18 +85,26 @@ NOTHING = 1e-6
 
 def better(key: str) -> str:
     """Which values of a score are better: "higher", "lower", "nearer 0", "nearer 1", or "" where none are."""
-    if key in NO_MERIT:
+    family = _family(key) or key
+    if family in NO_MERIT:
         return ""
-    if key in NEARER_ONE:
+    if family in NEARER_ONE:
         return "nearer 1"
-    return "lower" if key in LESS_IS_BETTER else "nearer 0" if key in NEARER_ZERO else "higher"
+    return "lower" if family in LESS_IS_BETTER else "nearer 0" if family in NEARER_ZERO else "higher"
+
+
+def _family(key: str) -> str:
+    """The score that ``iou_class_2`` and others are one of; "" where none is known."""
+    if key in METRIC_LABELS:
+        return key
+    return next((known for known in METRIC_LABELS if key.startswith(f"{known}_")), "")
 
 
 def metric_label(key: str) -> str:
     """Return the name of a score; of ``iou_class_2`` and others of a known family too."""
     if key in METRIC_LABELS:
         return METRIC_LABELS[key]
-    family = next((known for known in METRIC_LABELS if key.startswith(f"{known}_")), "")
+    family = _family(key)
     rest = key[len(family) :].strip("_").replace("_", " ")
     if rest.isdigit():
         rest = "background" if int(rest) == 0 else f"class {rest}"

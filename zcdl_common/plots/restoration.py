@@ -27,7 +27,9 @@ def draw_restoration(axes: Axes, source: Array, image: Array | None, pixel_size:
     draw_source(axes, source if image is None else image, pixel_size)
 
 
-def draw_difference(axes: Axes, truth: Array, prediction: Array, pixel_size: PixelSize = None) -> str:
+def draw_difference(
+    axes: Axes, truth: Array, prediction: Array, pixel_size: PixelSize = None, source: Array | None = None
+) -> str:
     """Draw the absolute error of a restored image (Z)YXC, mean over channels; return what it means.
 
     Truth and prediction are made comparable as for the scores: `zcdl_common.metrics.images`.

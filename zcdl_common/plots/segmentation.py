@@ -123,7 +123,9 @@ def error_map(truth: Array, prediction: Array) -> Array:
     return picture
 
 
-def draw_errors(axes: Axes, truth: Array, prediction: Array, pixel_size: PixelSize = None) -> None:
+def draw_errors(
+    axes: Axes, truth: Array, prediction: Array, pixel_size: PixelSize = None, source: Array | None = None
+) -> None:
     """Draw the error map of class masks (Z)YX."""
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     flat = flatten(truth, truth.ndim, pixel_size)

@@ -95,7 +95,9 @@ def _augmentation(record: Record) -> str:
         value = record.config.get(name)
         if name == "augment" or not value or value == "none":
             continue
-        detail = "" if value is True else f" ({value})" if isinstance(value, str) else f" (up to {value:g})"
+        up_to = "" if isinstance(value, str) or label.startswith("share") else "up to "
+        shown = value if isinstance(value, str) else f"{value:g}"
+        detail = "" if value is True else f" ({up_to}{shown})"
         used.append(label.replace(" (pixels)", "") + detail)
     return f"Training patches were augmented at random by {words.enumerate_words(used)}." if used else ""
 

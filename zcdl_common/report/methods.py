@@ -202,13 +202,16 @@ def _threshold(record: Record) -> str:
     threshold = record.summary.get("threshold", record.settings.get("threshold"))
     if not isinstance(threshold, int | float):
         return ""
-    by_hand = any(record.config.get(name) is not None for name in ("threshold", "prob_thresh"))
-    origin = (
-        "set by hand"
-        if by_hand
-        else "chosen on the validation images, within one standard error of the best score"
-    )
-    what = "Objects" if record.network and record.network.task.name == "instances" else "Pixels"
+    task = record.network.task.name if record.network else ""
+    by_hand = any(record.config.get(name) is not None for name in ("threshold", "prob_thresh", "confidence"))
+    chosen = "chosen on the validation images"
+    rule = "by the best F1" if task == "detect" else "within one standard error of the best score"
+    origin = "set by hand" if by_hand else f"{chosen}, {rule}"
+    if task == "detect":
+        least, overlap = f"{threshold:.2g}", record.settings.get("nms_iou")
+        apart = f"; of two of a class with an IoU above {overlap:g}, the surer" if overlap else ""
+        return f"Boxes with a score of at least {least}, {origin}, were kept{apart}."
+    what = "Objects" if task == "instances" else "Pixels"
     verb = "were kept" if what == "Objects" else "were taken for foreground"
     overlap = record.settings.get("nms_thresh")
     apart = f"; of two that shared more than {overlap:g} of the smaller one, the likelier" if overlap else ""

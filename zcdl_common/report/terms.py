@@ -96,11 +96,22 @@ DEFINITIONS = {
         "number of objects found, divided by the true number, minus 1: 0.1 is a tenth too many. Missed and "
         "invented objects cancel in it."
     ),
+    "count_off": (
+        "boxes found minus true ones, mean over images, at the threshold in use. Missed and invented objects "
+        "cancel in it."
+    ),
     "size_bias": (
         "mean size of the objects found, divided by the true mean size, minus 1: 0.1 is a tenth too large."
     ),
-    "map50": "mean over classes of the average precision of boxes; a match has an IoU of at least 0.5.",
-    "map50_95": "mean over classes of the average precision of boxes, averaged over IoU from 0.5 to 0.95.",
+    "map50": (
+        "mean over classes of the average precision of boxes: the area under the curve of precision over "
+        "recall, from the surest box to the least sure; a match has an IoU of at least 0.5. It belongs to "
+        "all images together, and does not say how many boxes are wrong at the threshold in use."
+    ),
+    "map50_95": (
+        "mean over classes of the average precision of boxes, averaged over ten least IoUs of a match from "
+        "0.5 to 0.95: it asks for tight boxes."
+    ),
     "jaccard": "matched localisations divided by matched, missed and invented ones.",
     "rmse_nm": "root mean squared distance of matched localisations, in nanometres.",
     "frc_nm": "resolution at which the Fourier ring correlation falls to 1/7, in nanometres.",
