@@ -27,7 +27,7 @@ TINY = {"patch_size": (64, 64), "batch_size": 2, "finest_grid": 8, "downscaling_
 CPU = torch.device("cpu")
 
 
-def facts_for(size=(96, 96), channels=1, names=("a", "b"), small=20.0, large=40.0, device="cpu", ndim=2):
+def facts_for(size=(96, 96), channels=1, names=("a", "b"), small=10.0, large=40.0, device="cpu", ndim=2):
     extra = {
         "class_names": names, "small_side": small, "large_extents": (large, large), "usual_size": size,
     }  # fmt: skip
@@ -435,12 +435,12 @@ def test_a_large_validation_image_is_judged_on_its_middle(monkeypatch):
 # -- the plan --------------------------------------------------------------------------------------
 
 
-def planned(small=20.0, size=(480, 640), device="cpu", **params):
+def planned(small=10.0, size=(480, 640), device="cpu", **params):
     return plan(YoloConfig.parse(params), facts_for(size, small=small, device=device)).config
 
 
 @pytest.mark.parametrize(
-    ("small", "shrink"), [(3, 1), (16, 1), (31, 1), (32, 2), (70, 4), (300, 16), (9999, 16)]
+    ("small", "shrink"), [(3, 1), (7, 1), (13, 1), (14, 2), (29, 4), (300, 16), (9999, 16)]
 )
 def test_images_shrink_as_far_as_small_objects_allow(small, shrink):
     assert plan_shrink(small) == shrink
@@ -451,8 +451,8 @@ def test_images_shrink_as_far_as_small_objects_allow(small, shrink):
 
 @pytest.mark.parametrize(
     ("size", "small", "patch"),
-    [((480, 640), 20, (480, 512)), ((481, 333), 20, (480, 320)), ((20, 5000), 20, (32, 512)),
-     ((2000, 2000), 40, (1024, 1024))],
+    [((480, 640), 10, (480, 512)), ((481, 333), 10, (480, 320)), ((20, 5000), 10, (32, 512)),
+     ((2000, 2000), 20, (1024, 1024))],
 )  # fmt: skip
 def test_the_patch_is_about_an_image_and_a_multiple_of_the_coarsest_grid(size, small, patch):
     found = planned(small, size)

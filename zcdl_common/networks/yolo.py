@@ -17,8 +17,8 @@ from zcdl_common.task import Facts
 
 COARSEST = 32
 """Pixels of the shrunken image from one point of the coarsest grid to the next."""
-SMALL_SIDE = 16
-"""Pixels that a small object keeps across when the image is shrunken."""
+SMALL_SIDE = {"cpu": 7, "gpu": 14}
+"""Pixels that objects of the smallest kind keep across when the image is shrunken."""
 FINEST_SIDE = 24
 """Pixels of the shrunken image below which a small object asks for a grid of 4 pixels."""
 BASES = {"nano": 16, "small": 32, "medium": 48}
@@ -67,9 +67,9 @@ def multiple(config: YoloConfig) -> int:
     return COARSEST * config.downscaling_in_xy
 
 
-def plan_shrink(small: float) -> int:
+def plan_shrink(small: float, device: str = "cpu") -> int:
     """Factor, a power of 2, by which images are averaged down so that small objects keep enough pixels."""
-    return int(2 ** max(0, min(4, int(math.log2(max(1.0, small / SMALL_SIDE))))))
+    return int(2 ** max(0, min(4, int(math.log2(max(1.0, small / SMALL_SIDE[device]))))))
 
 
 def plan(config: YoloConfig, facts: Facts) -> Plan:
@@ -84,9 +84,9 @@ def plan(config: YoloConfig, facts: Facts) -> Plan:
     gpu = facts.device == "gpu"
     device = "a GPU" if gpu else "a CPU"
     small = float(facts.extra["small_side"])
-    shrink = config.downscaling_in_xy or plan_shrink(small)
+    shrink = config.downscaling_in_xy or plan_shrink(small, facts.device)
     step = COARSEST * shrink
-    spans = f"one object in ten is less than {small:.0f} pixels across"
+    spans = f"of the smallest kind one object in ten is less than {small:.0f} pixels across"
     finest = config.finest_grid or (4 if small / shrink < FINEST_SIDE else 8)
     sides = facts.extra["usual_size"]
     most = (1024 if gpu else 512) * shrink
@@ -103,7 +103,7 @@ def plan(config: YoloConfig, facts: Facts) -> Plan:
         config,
         {
             "size": ("small" if gpu else "nano", f"a size that {device} trains in reasonable time"),
-            "downscaling_in_xy": (shrink, f"{spans}: so small, it still has {small / shrink:.0f}"),
+            "downscaling_in_xy": (shrink, f"{spans}: in the network {small / shrink:.0f}"),
             "finest_grid": (finest, f"{spans}, {small / shrink:.0f} in the network"),
             "patch_size": (patch, "about a whole image" if patch == wanted else "as given"),
             "batch_size": (batch, f"about {size_text(patch)} x {batch} pixels a step suit {device}"),
