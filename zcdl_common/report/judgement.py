@@ -45,8 +45,8 @@ def _other_way(record: Record) -> list[Block]:
         return []
     direction = DIRECTIONS["source" if back else "target"]
     text = (
-        f"The other direction has not been judged. Set direction = {direction} and run section 6 again; its "
-        f"results go to {other}."
+        f"The other direction has not been judged. Set direction = {direction} and judge it in section 6; "
+        f"its results go to {other}."
     )
     return [Note(text, "todo", "Still missing")]
 
