@@ -49,7 +49,7 @@ def learned(tmp_path_factory):
         Sample(str(n), str(n), *(SimpleNamespace(read=lambda a=a: a) for a in (scale(i[..., None]), t)))
         for n, (i, t) in enumerate(pairs)
     ]
-    for n in range(120):
+    for n in range(130):
         model.step(model.batch(samples, np.random.default_rng(n)), 3e-3)
     config = Config2D(
         "YX", n_rays=16, grid=(2, 2), unet_n_depth=1, unet_n_filter_base=8, net_conv_after_unet=32
