@@ -99,7 +99,7 @@ def assign(probability: torch.Tensor, boxes: torch.Tensor, truth: torch.Tensor, 
     real = truth[..., 4] >= 0
     middle = (truth[..., :2] + truth[..., 2:4]) / 2
     # a box between the points of the finest grid still has one that answers for it
-    half = ((truth[..., 2:4] - truth[..., :2]) / 2).clamp(min=0.501 * float(where.steps.min()))
+    half = ((truth[..., 2:4] - truth[..., :2]) / 2).clamp(min=0.501 * where.steps.min())
     away = (where.points - middle[:, :, None]).abs()
     inside = (away < half[:, :, None]).all(-1) & real[..., None]  # (B, M, N)
     overlap = overlaps(truth[:, :, None, :4], boxes[:, None]) * inside
@@ -134,8 +134,8 @@ def loss(raw: torch.Tensor, truth: torch.Tensor, where: Grid) -> torch.Tensor:
     own = truth.gather(1, assigned.of[..., None].expand(-1, -1, 5))
     kinds = F.one_hot(own[..., 4].long().clamp(min=0), logits.shape[-1])
     what = F.binary_cross_entropy_with_logits(logits, kinds * strength[..., None], reduction="sum")
-    at = strength > 0
-    where_loss = ((1 - overlaps(boxes[at], own[at][:, :4], generalised=True)) * strength[at]).sum()
-    real = overlaps(boxes[at], own[at][:, :4]).detach()
-    expected = F.binary_cross_entropy_with_logits(raw[:, 4][at], real, reduction="none") * strength[at]
+    # at all points, most with no strength: picking the others out would make the host wait for a GPU
+    where_loss = ((1 - overlaps(boxes, own[..., :4], generalised=True)) * strength).sum()
+    real = overlaps(boxes, own[..., :4]).detach()
+    expected = F.binary_cross_entropy_with_logits(raw[:, 4], real, reduction="none") * strength
     return (what + BOX_WEIGHT * where_loss + QUALITY_WEIGHT * expected.sum()) / total

@@ -53,6 +53,8 @@ class YoloModel(TorchModel):
                 config.optimiser, parameters, config.learning_rate, config.weight_decay
             ),
         )
+        shapes = [[side // step for side in config.patch_size] for step in self.steps]
+        self.where = _boxes.grid(shapes, self.steps, self.device)
 
     # -- training ---------------------------------------------------------------------------------
 
@@ -93,8 +95,7 @@ class YoloModel(TorchModel):
 
     def loss(self, raw: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """See `_boxes.loss`; `raw` is what the network says in training mode of a patch."""
-        shapes = [[side // step for side in self.config.patch_size] for step in self.steps]
-        return _boxes.loss(raw, target, _boxes.grid(shapes, self.steps, self.device))
+        return _boxes.loss(raw, target, self.where)
 
     def validate(self, samples: Sequence[Sample]) -> dict[str, float]:
         """Mean loss of validation images, and mean average precision at an IoU of 0.5 of all together."""
