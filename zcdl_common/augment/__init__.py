@@ -89,10 +89,15 @@ def augment(
     amounts = (settings.scale, settings.shear, settings.elastic)
     if any_angle or any(amounts):
         source, target = warp(source, target, rng, any_angle, *amounts)
+    return change_light(source, rng, settings), target
+
+
+def change_light(source: Array, rng: np.random.Generator, settings: Augmentation) -> Array:
+    """Change the brightness, sharpness and noise of a scaled image float32 (Z)YXC at random."""
     if settings.intensity:
         source = change_intensity(source, rng, settings.intensity)
     if settings.blur:
         source = add_blur(source, rng, settings.blur)
     if settings.noise:
         source = add_noise(source, rng, settings.noise)
-    return source, target
+    return source

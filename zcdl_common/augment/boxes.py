@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zcdl_common.augment import Augmentation
-from zcdl_common.augment.intensity import add_blur, add_noise, change_intensity
+from zcdl_common.augment import Augmentation, change_light
 from zcdl_common.boxes import area
 from zcdl_common.task import Array
 
@@ -75,13 +74,7 @@ def augment_boxes(
         patch, boxes = cut_boxes(*images[index], size, rng, settings.scale)
     if settings.flips or settings.rotations != "none":
         patch, boxes = flip_and_turn_boxes(patch, boxes, rng, settings.flips, settings.rotations != "none")
-    if settings.intensity:
-        patch = change_intensity(patch, rng, settings.intensity)
-    if settings.blur:
-        patch = add_blur(patch, rng, settings.blur)
-    if settings.noise:
-        patch = add_noise(patch, rng, settings.noise)
-    return patch, boxes
+    return change_light(patch, rng, settings), boxes
 
 
 def cut_boxes(
@@ -122,7 +115,7 @@ def combine(
 
     References
     ----------
-    Bochkovskiy, , Wang, C.-Y. & Liao, H.-Y. M. (2020). YOLOv4: Optimal speed and accuracy of object
+    Bochkovskiy, A., Wang, C.-Y. & Liao, H.-Y. M. (2020). YOLOv4: Optimal speed and accuracy of object
     detection. arXiv:2004.10934
     """
     centre = [round(side * rng.uniform(OFF_CENTRE, 1 - OFF_CENTRE)) for side in size]

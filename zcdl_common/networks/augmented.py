@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from zcdl_common.augment import Augmentation
+from zcdl_common.augment import OFF, Augmentation
 from zcdl_common.config import Config
 from zcdl_common.parameter import setting
-
-NONE = Augmentation(flips=False, rotations="none", intensity=0.0, noise=0.0)
 
 
 class RigidConfig(Config):
@@ -26,7 +24,7 @@ class RigidConfig(Config):
 
     def augmentation(self) -> Augmentation:
         """The changes as `zcdl_common.augment` takes them."""
-        return replace(NONE, flips=self.flips, rotations=self.rotations, scale=self.scale)
+        return replace(OFF, flips=self.flips, rotations=self.rotations, scale=self.scale)
 
 
 class GeometryConfig(RigidConfig):
