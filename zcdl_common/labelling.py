@@ -12,7 +12,7 @@ from zcdl_common.errors import DataError
 from zcdl_common.fragments import MOST_PIECES, is_photograph, not_labels, pieces
 from zcdl_common.rois import MOST_REGIONS, is_roi_file, write_rois
 from zcdl_common.segmenting import axes, read_mask
-from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
+from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample, WithTargets
 
 WHOLE = 10
 """Objects that no border cuts which suffice, if they are half of all, to measure sizes on them alone."""
@@ -137,25 +137,11 @@ def scores(truth: Array, prediction: Prediction, facts: Facts, source: Array) ->
     return instances.scores(truth, prediction.main)
 
 
-class _Labelled(Sequence[tuple[Array, Array]]):
-    """Images with their labels, read when they are asked for."""
-
-    def __init__(self, samples: Sequence[Sample]):
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: Any) -> Any:
-        sample = self.samples[index]
-        return sample.source.read(), label_image(sample)
-
-
 def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
     """The best threshold with a watershed on the training images; see `baselines.separate`."""
     from zcdl_common.baselines.separate import separate
 
-    found = separate(_Labelled(samples), seed=seed, aspect=aspect(facts))
+    found = separate(WithTargets(samples, label_image), seed=seed, aspect=aspect(facts))
     return Baseline(found.name, found.description, lambda image: Prediction(found.predict(image)))
 
 

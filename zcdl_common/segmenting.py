@@ -11,7 +11,7 @@ import numpy as np
 from zcdl_common.errors import DataError
 from zcdl_common.fragments import NO_BACKGROUND, not_labels
 from zcdl_common.rois import is_roi_file
-from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample
+from zcdl_common.task import Array, Baseline, Facts, Output, Prediction, Sample, WithTargets
 
 MOST_CLASSES = 8
 """More values than this in the masks of one data set are taken for numbered objects."""
@@ -192,25 +192,16 @@ def choose_threshold(
     return {"threshold": best, "thresholds": THRESHOLDS.tolist(), "curve": mean, "curve_of": "IoU"}
 
 
-class _Labelled(Sequence[tuple[Array, Array]]):
-    """Images with their class images, read when they are asked for."""
-
-    def __init__(self, samples: Sequence[Sample], facts: Facts):
-        self.samples, self.facts = samples, facts
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: Any) -> Any:
-        sample = self.samples[index]
-        return sample.source.read(), class_image(sample, self.facts)
-
-
 def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
     """The best classical segmentation on the training images; see `baselines.segment`."""
     from zcdl_common.baselines.segment import segment
 
-    found = segment(_Labelled(samples, facts), len(facts.classes), seed=seed, pixel_size=facts.pixel_size)
+    found = segment(
+        WithTargets(samples, lambda sample: class_image(sample, facts)),
+        len(facts.classes),
+        seed=seed,
+        pixel_size=facts.pixel_size,
+    )
     return Baseline(found.name, found.description, lambda image: Prediction(found.predict(image)))
 
 

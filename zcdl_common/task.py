@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib import import_module
@@ -52,6 +52,20 @@ class Sample:
         """Of the image, (Z)YX in pixels; from its header where it is on disk."""
         info = getattr(self.source, "info", None)
         return info().shape if info is not None else self.source.read().shape[:-1]  # type: ignore[no-any-return]
+
+
+class WithTargets(Sequence[tuple[Array, Array]]):
+    """Images (Z)YXC of samples with what `target` makes of each sample, read when they are asked for."""
+
+    def __init__(self, samples: Sequence[Sample], target: Callable[[Sample], Array]):
+        self.samples, self.target = samples, target
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: Any) -> Any:
+        sample = self.samples[index]
+        return sample.source.read(), self.target(sample)
 
 
 @dataclass(frozen=True)

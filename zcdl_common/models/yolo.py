@@ -18,7 +18,7 @@ from zcdl_common.network import Geometry, Map, WeightsFiles
 from zcdl_common.networks.tasks import DETECT
 from zcdl_common.networks.yolo import BASES, DEPTHS, YoloConfig, multiple
 from zcdl_common.patches import centre
-from zcdl_common.task import Array, Batch, Facts, Prediction, Sample
+from zcdl_common.task import Array, Batch, Facts, Prediction, Sample, WithTargets
 from zcdl_common.tiles import predict_whole
 
 SIDES = ("top", "left", "bottom", "right")
@@ -84,7 +84,10 @@ class YoloModel(TorchModel):
 
         Parts of `others` may stand beside it, in a mosaic.
         """
-        images, wanted = _Annotated((sample, *others)), self.config.mosaic if others else 0.0
+        images, wanted = (
+            WithTargets((sample, *others), lambda one: one.target.read()),
+            self.config.mosaic if others else 0.0,
+        )
         if not self.config.augment:
             return cut_boxes(*images[0], self.config.patch_size, rng)
         return augment_boxes(images, 0, self.config.patch_size, rng, self.changes, wanted)
@@ -141,17 +144,3 @@ class YoloModel(TorchModel):
         exported.load_state_dict(self.net.state_dict())
         names = ("raw", *(m.name for m in self.maps))
         return _torch.convert(exported, test_input, folder, names, Path(nets.__file__), self.kwargs)
-
-
-class _Annotated(Sequence[tuple[Array, Array]]):
-    """Images with their boxes, read when they are asked for."""
-
-    def __init__(self, samples: Sequence[Sample]):
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: Any) -> Any:
-        sample = self.samples[index]
-        return sample.source.read(), sample.target.read()
