@@ -189,7 +189,7 @@ def test_judgement_of_a_ranking_is_that_of_paper_and_pencil():
     true = np.array([[0, 0, 10, 10, 0], [20, 20, 30, 30, 0]])
     boxes = np.array([[0, 0, 10, 10, 0], [50, 50, 60, 60, 0], [20, 20, 30, 29, 0], [0, 0, 10, 9, 0]])
     precision, confidence = judged([(boxes, np.array([0.9, 0.8, 0.6, 0.3]), true)])
-    assert precision == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert precision == pytest.approx((51 * 1 + 50 * 2 / 3) / 101), "read at 101 recalls, as in COCO"
     assert 0.3 < confidence[0] <= 0.6
     assert judged([(boxes[:0], np.zeros(0), true)])[0] == 0
 

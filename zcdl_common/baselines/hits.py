@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from zcdl_common.metrics.assignment import assign
 from zcdl_common.task import Array
 
 
@@ -53,7 +53,8 @@ def count_hits(found: Array, known: Array, frames: int, radius: float) -> Hits:
         a, b = (places[places[:, 0] == t, 1:] for places in (known, found))
         squares = cdist(a, b, "sqeuclidean")
         near = squares <= radius**2
-        i, j = linear_sum_assignment(np.where(near, squares, radius**2 * (len(a) + 1)))
-        hit = near[i, j]
-        rows.append((hit.sum(), len(a) - hit.sum(), len(b) - hit.sum(), squares[i, j][hit].sum()))
+        i, j = np.nonzero(near)
+        pairs = squares[near]
+        hit = assign(i, j, 1 - pairs / radius**2)
+        rows.append((len(hit), len(a) - len(hit), len(b) - len(hit), pairs[hit].sum()))
     return Hits(*np.array(rows, float).reshape(-1, 4).T)

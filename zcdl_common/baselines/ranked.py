@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from zcdl_common.boxes import iou
+from zcdl_common.boxes.suppress import suppress
+from zcdl_common.metrics.detection import average_precision, map50
+from zcdl_common.metrics.detection_confidence import rates
+from zcdl_common.metrics.detection_matching import counted, match
 from zcdl_common.task import Array
 
 MATCH = 0.5
@@ -32,21 +35,17 @@ def best_boxes(candidates: Array, votes: Mapping[int, Array], shared: float) -> 
     Returns
     -------
     boxes : float64 (M, 5)
-        y0 x0 y1 x1 class, of one class after the other, best first.
+        y0 x0 y1 x1 class, best first.
     scores : float64 (M,)
     """
     boxes, scores = [np.zeros((0, 5))], [np.zeros(0)]
     for name, votes_of in votes.items():
-        order = np.argsort(-votes_of, kind="stable")
-        order = order[votes_of[order] >= LEAST]
-        kept = []
-        while len(order):
-            kept.append(order[0])
-            order = order[iou(candidates[order[:1]], candidates[order])[0] <= shared]
-            order = order[order != kept[-1]]
-        boxes.append(np.column_stack([candidates[kept, :4], np.full(len(kept), name)]).reshape(-1, 5))
-        scores.append(votes_of[kept])
-    return np.concatenate(boxes), np.concatenate(scores)
+        seen = np.flatnonzero(votes_of >= LEAST)
+        boxes.append(np.column_stack([candidates[seen, :4], np.full(len(seen), name)]))
+        scores.append(votes_of[seen])
+    every, sure = np.concatenate(boxes), np.concatenate(scores)
+    kept = suppress(every, sure, shared)
+    return every[kept], sure[kept]
 
 
 def judged(found: Sequence[tuple[Array, Array, Array]]) -> tuple[float, dict[int, float]]:
@@ -59,26 +58,10 @@ def judged(found: Sequence[tuple[Array, Array, Array]]) -> tuple[float, dict[int
     confidence : dict of int to float
         Least score of the boxes with the highest F1, by class.
     """
-    names = np.unique(np.concatenate([truth[:, 4] for _, _, truth in found]))
-    aps, confidence = [], {}
-    for name in names:
-        scores, hits = [], []
-        for boxes, score, truth in found:
-            mine, free = boxes[:, 4] == name, truth[truth[:, 4] == name]
-            own = score[mine]
-            for box, sure in sorted(zip(boxes[mine], own, strict=True), key=lambda pair: -pair[1]):
-                shared = iou(box[None], free)[0]
-                hit = bool(shared.max(initial=0) >= MATCH)
-                free = np.delete(free, shared.argmax(), axis=0) if hit else free
-                scores.append(sure)
-                hits.append(hit)
-        total = sum(int((truth[:, 4] == name).sum()) for _, _, truth in found)
-        order = np.argsort(-np.array(scores), kind="stable")
-        right = np.array(hits, float)[order].cumsum()
-        precision = right / np.arange(1, 1 + len(right))
-        steps = np.diff(right, prepend=0) / total
-        aps.append(float((np.maximum.accumulate(precision[::-1])[::-1] * steps).sum()))
-        above = np.searchsorted(-np.array(scores)[order], -CONFIDENCES, side="right")
-        f1 = 2 * np.concatenate([[0], right])[above] / (above + total)
-        confidence[int(name)] = float(CONFIDENCES[f1.argmax()])
-    return float(np.mean(aps)), confidence
+    kinds = 1 + int(max(array[:, 4].max(initial=0) for boxes, _, truth in found for array in (boxes, truth)))
+    images = [match(truth, boxes, scores, kinds) for boxes, scores, truth in found]
+    f1 = rates(images, CONFIDENCES).f1
+    confidence = {
+        c: float(CONFIDENCES[f1[c].argmax()]) for c in np.flatnonzero(counted(images).sum(0)).tolist()
+    }
+    return float(map50(average_precision(images, most=None))), confidence
