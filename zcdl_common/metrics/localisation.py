@@ -1,8 +1,9 @@
 """How many molecules were found, and how near to where they are.
 
 A found position and a true one match within a stated radius, one to one, in the same frame. With many
-emitters a wide radius matches by chance: always state it, and look at a tighter one too. Scores of one data
-set say nothing of another density, brightness or background.
+emitters a wide radius matches by chance: at 6 emitters a square micrometre random points alone reach a
+Jaccard index above 0.3 at 250 nm. Always state it, and look at a tighter one too. Scores of one data set say
+nothing of another density, brightness or background.
 
 References
 ----------
@@ -80,6 +81,35 @@ def scores(
         shares are 0 and lengths NaN; without any position at all the shares are NaN too.
     """
     return _scores(match(truth, found, pixel_size, radius).error, len(truth), len(found))
+
+
+def sweep(
+    truth: Localisations,
+    found: Localisations,
+    pixel_size: Sequence[float],
+    thresholds: Array,
+    radius: float = RADIUS,
+) -> Array:
+    """Jaccard index of the positions whose confidence reaches each threshold, matched anew: float64 (T,).
+
+    Parameters
+    ----------
+    truth, found, pixel_size, radius
+        As for `match`; `found` with confidence.
+    thresholds
+        (T,), ascending.
+    """
+    assert found.confidence is not None
+    true, seen = (_stacked(each, pixel_size, 3 * radius) for each in (truth, found))
+    i, j, distance = _within(true, seen, radius)
+    sure, ordered = found.confidence[j], np.sort(found.confidence)
+    curve = np.zeros(len(thresholds))
+    for number, threshold in enumerate(thresholds):
+        left = sure >= threshold
+        hit = len(assign(i[left], j[left], 1 - distance[left] / radius))
+        count = len(ordered) - np.searchsorted(ordered, threshold)
+        curve[number] = hit / max(1, len(truth) + count - hit)
+    return curve
 
 
 def by_density(

@@ -40,6 +40,14 @@ class Localisations:
         return replace(self, **{name: v[which] for name, v in columns.items() if v is not None})
 
 
+def of_frames(points: Sequence[Array], **columns: Sequence[Array]) -> Localisations:
+    """Positions YX (N, 2) of frames as one record; `columns`, by their names, likewise (N,) a frame."""
+    yx = np.concatenate([np.zeros((0, 2)), *points]).astype(np.float64)
+    frame = np.repeat(np.arange(len(points)), [len(p) for p in points])
+    further = {name: np.concatenate([np.zeros(0), *parts]) for name, parts in columns.items()}
+    return Localisations(frame, yx, **further)
+
+
 def nanometres(pixel_size: Sequence[float]) -> Array:
     """A pixel's sides Y, X in nanometres, float64 (2,), from micrometres."""
     return 1000.0 * np.asarray(pixel_size[-2:], np.float64)
