@@ -83,6 +83,7 @@ def figures(
     facts: Facts,
     settings: Mapping[str, Any],
     *,
+    classical: Sequence[Prediction] = (),
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, Figure]:

@@ -152,6 +152,7 @@ def choose_settings(run: Run, model: Model, data: Data, say: Say = print) -> dic
     outputs = (  # one at a time: probabilities of many images would not fit memory
         (use.maps(run, model, sample.source.read()), task.read_target(sample, run.facts), sample.size)
         for sample in data.split.validation
+        if sample.target is not None
     )
     chosen: dict[str, Any] = resolve(task.settings)(model.decode, outputs, run.facts)
     write_text(run.quality_control / "settings.json", json.dumps({**chosen, **learned}))
@@ -233,7 +234,7 @@ def draw(
         true = [example for example in examples if example.truth is not None]
         if true:
             plots.save(plots.worst(true, **style), figures / "worst.png")
-    if not run.network.task.needs_target:
+    if not run.network.task.needs_target and run.network.task.input_is_prediction:
         removed = plots.removed(examples[:4], classical=summary["classical"], pixel_size=run.facts.pixel_size)
         plots.save(removed, figures / "removed.png")
     for name, title in UNSURE.items():
@@ -243,7 +244,11 @@ def draw(
     plots.save(plots.scores(table, summary), figures / "scores.png")
     if run.network.task.figures:
         truths, said = [j.truth for j in judged], [j.network for j in judged]
-        how = {"groups": [j.sample.group for j in judged], "seed": run.config.seed}
+        how = {
+            "classical": [j.classical for j in judged],
+            "groups": [j.sample.group for j in judged],
+            "seed": run.config.seed,
+        }
         made = resolve(run.network.task.figures)(truths, said, run.facts, settings, **how)
         for name, figure in made.items():
             plots.save(figure, figures / f"{name}.png")

@@ -194,8 +194,9 @@ class Task:
     """``(truths, network's predictions, those of the classical method, facts, *, groups, seed, margin) ->
     Comparison`` by the primary metric, where that is a score of all images together; empty: it is not."""
     figures: str = ""
-    """``(truths, network's predictions, facts, settings, *, groups, seed) -> {name: Figure}``: what more
-    there is to see of all images together; empty: nothing."""
+    """``(truths, network's predictions, facts, settings, *, classical, groups, seed) ->
+    {name: Figure}``: what more there is to see of all images together; `classical` is what that method
+    predicts; empty: nothing."""
     plane_scores: str = ""
     """``(truth, prediction, facts) -> {metric: (Z,) array}``: scores of the planes of a volume; empty where
     planes are not scored apart."""
