@@ -7,6 +7,14 @@ from zcdl_common.plots.detections import draw_box_errors, draw_boxes, drawn_boxe
 from zcdl_common.plots.galleries import Example, examples, pairs, patches, worst
 from zcdl_common.plots.instances import draw_instance_errors, draw_instances
 from zcdl_common.plots.labels import metric_label
+from zcdl_common.plots.localisation import (
+    density_curves,
+    position_errors,
+    radius_curves,
+    superresolved,
+)
+from zcdl_common.plots.localisation import errors as errors_of_rendering
+from zcdl_common.plots.positions import draw_position_errors, draw_positions, drawn_positions
 from zcdl_common.plots.residuals import removed
 from zcdl_common.plots.restoration import draw_difference, draw_restoration, planes, uncertainties
 from zcdl_common.plots.segmentation import draw_errors, draw_segmentation
@@ -18,15 +26,20 @@ __all__ = [
     "best_epoch",
     "confusion_matrix",
     "counts",
+    "density_curves",
     "draw_box_errors",
     "draw_boxes",
     "draw_difference",
     "draw_errors",
     "draw_instance_errors",
     "draw_instances",
+    "draw_position_errors",
+    "draw_positions",
     "draw_restoration",
     "draw_segmentation",
     "drawn_boxes",
+    "drawn_positions",
+    "errors_of_rendering",
     "examples",
     "kept",
     "live",
@@ -36,11 +49,14 @@ __all__ = [
     "patches",
     "planes",
     "png",
+    "position_errors",
     "precision_recall_curves",
+    "radius_curves",
     "removed",
     "save",
     "scores",
     "simulated_and_real",
+    "superresolved",
     "threshold_curve",
     "uncertainties",
     "worst",

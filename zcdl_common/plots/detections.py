@@ -113,7 +113,7 @@ def draw_box_errors(
         Image YXC, shown faded and in grey behind the boxes; without it they stand on white.
     """
     truth, found = rows(truth), rows(found)
-    size = _backdrop(axes, source, np.concatenate([truth[:, :5], found[:, :5]]))
+    size = backdrop(axes, source, np.concatenate([truth[:, :5], found[:, :5]]))
     i, j = partners(truth, found)
     same = truth[i, 4] == found[j, 4]
     boxes = {
@@ -144,7 +144,7 @@ def line_width(boxes: Array, size: Sequence[int]) -> float:
     return float(np.clip(12 * side / max(size), NARROW, WIDE))
 
 
-def _backdrop(axes: Axes, source: Array | None, boxes: Array) -> tuple[int, int]:
+def backdrop(axes: Axes, source: Array | None, boxes: Array) -> tuple[int, int]:
     """The image in faint grey on a light ground, or white as far as boxes reach; its size YX."""
     if source is None:
         height, width = np.ceil(boxes[:, 2:4].max(0)).astype(int) if len(boxes) else (1, 1)

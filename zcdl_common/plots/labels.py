@@ -36,7 +36,11 @@ METRIC_LABELS = {
     "size_found": "size found (pixels)",
     "map50": "mAP at IoU 0.5",
     "map50_95": "mAP at IoU 0.5–0.95",
-    "jaccard": "Jaccard index",
+    "jaccard": "Jaccard index (250 nm)",
+    "jaccard_100": "Jaccard index (100 nm)",
+    "jaccard_50": "Jaccard index (50 nm)",
+    "shift_y_nm": "shift along Y (nm)",
+    "shift_x_nm": "shift along X (nm)",
     "rmse_nm": "RMSE (nm)",
     "frc_nm": "FRC resolution (nm)",
     "cycle_error": "cycle error",
@@ -67,7 +71,7 @@ LESS_IS_BETTER = frozenset(
     }
 )
 
-NEARER_ZERO = frozenset({"count_bias", "size_bias", "count_off"})
+NEARER_ZERO = frozenset({"count_bias", "size_bias", "count_off", "shift_y_nm", "shift_x_nm"})
 NEARER_ONE = frozenset({"gain"})
 NO_MERIT = frozenset({"pearson_r_limit", "n_true", "n_found", "size_true", "size_found"})
 """Counts and sizes: to be compared with each other, not to be made large or small."""

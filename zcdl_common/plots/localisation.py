@@ -9,6 +9,7 @@ import numpy as np
 
 from zcdl_common.metrics.error_map import ErrorMap
 from zcdl_common.metrics.frc import THRESHOLD, Curve
+from zcdl_common.metrics.statistics import Interval
 from zcdl_common.plots import style
 from zcdl_common.plots.images import PixelSize, contrast, name_below, name_panel, resize, scale_bar, show
 from zcdl_common.smlm.localisations import nanometres
@@ -22,6 +23,15 @@ SIDE = 640
 """About how many pixels of a super-resolved image are shown along its longer side."""
 BRIGHTEST = 99.5
 """Percentile of the pixels with molecules that is drawn brightest: few crossings must not darken the rest."""
+ERROR_BINS = 50
+"""Across the picture of errors."""
+DENSITY_PANELS = {
+    "jaccard": ("Jaccard index", "Found, of all that is there or was invented"),
+    "rmse_nm": ("lateral RMSE (nm)", "How far matches are off"),
+    "recall": ("recall", "Found, of all that is there"),
+    "precision": ("precision", "There, of all that was found"),
+}
+"""Scores over density, with the label of their axis and what they mean."""
 
 
 def draw_points(axes: Axes, frame: Array, found: Array | None = None, truth: Array | None = None) -> str:
@@ -156,15 +166,15 @@ def drift_curve(drift: Array, pixel_size: Sequence[float]) -> Figure:
 
 
 def density_curves(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    """Jaccard index and lateral error over local density, a line a method.
+    """Recall, precision, Jaccard index and lateral error over local density, a line a method.
 
     Parameters
     ----------
     rows
         By method ("network", "classical"), from `zcdl_common.metrics.localisation.by_density`.
     """
-    figure = style.new_figure(7.0, 2.9)
-    panels = figure.subplots(1, 2)
+    figure = style.new_figure(7.0, 5.2)
+    panels = dict(zip(DENSITY_PANELS, figure.subplots(2, 2).ravel(), strict=True))
     starts = sorted(
         {row["density_from"]: row["density_to"] for bins in rows.values() for row in bins}.items()
     )
@@ -172,18 +182,83 @@ def density_curves(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     worst = max((row["rmse_nm"] for bins in rows.values() for row in bins if row["n_matched"]), default=1.0)
     for method, bins in rows.items():
         start = [place[row["density_from"]] for row in bins]
-        for axes, key in zip(panels, ("jaccard", "rmse_nm"), strict=True):
-            values = [row[key] for row in bins]
-            axes.plot(start, values, "o-", color=style.COLOURS.get(method), ms=4, lw=1.6, label=method)
-    density = "local density (emitters/µm²)"
-    style.tidy(panels[0], density, "Jaccard index", "Found, of all that is there or was invented")
-    style.tidy(panels[1], density, "lateral RMSE (nm)", "How far matches are off")
-    panels[0].set_ylim(0, 1.02)
-    panels[1].set_ylim(0, 1.1 * worst or 1.0)
-    for axes in panels:
+        for key, axes in panels.items():
+            axes.plot(start, [row[key] for row in bins], label=method, **_line(method))
+    for key, axes in panels.items():
+        style.tidy(axes, "local density (emitters/µm²)", *DENSITY_PANELS[key])
+        axes.set_ylim(0, 1.1 * worst or 1.0 if key == "rmse_nm" else 1.02)
         axes.set_xticks(range(len(starts)), [_span(low, high) for low, high in starts])
-    panels[0].legend(fontsize=style.SMALL, frameon=False)
+    panels["jaccard"].legend(fontsize=style.SMALL, frameon=False)
     return figure
+
+
+def radius_curves(radii: Sequence[float], scores: Mapping[str, Sequence[Interval]]) -> Figure:
+    """Jaccard index over the matching radius, a line a method, with bands of 95 % intervals.
+
+    Parameters
+    ----------
+    radii
+        Nanometres, ascending.
+    scores
+        By method ("network", "classical", "by chance"), a score a radius.
+    """
+    figure = style.new_figure(4.8, 3.2)
+    axes = figure.subplots()
+    for method, values in scores.items():
+        look = _line(method)
+        axes.plot(radii, [value.mean for value in values], label=method, **look)
+        known = [(r, v.low, v.high) for r, v in zip(radii, values, strict=True) if v.low is not None]
+        if known:
+            axes.fill_between(*np.array(known, float).T, color=look["color"], alpha=0.2, lw=0)
+    style.tidy(axes, "matching radius (nm)", "Jaccard index", "How near what was found is to the truth")
+    axes.set_xlim(0, None)
+    axes.set_ylim(0, 1.02)
+    axes.legend(fontsize=style.SMALL, frameon=False)
+    return figure
+
+
+def position_errors(errors: Mapping[str, Array], radius: float) -> Figure:
+    """Where matched positions lie beside the true ones, and their mean, a panel a method.
+
+    Parameters
+    ----------
+    errors
+        By method, found minus true position YX in nanometres (M, 2).
+    radius
+        Largest distance of a match in nanometres.
+    """
+    figure = style.new_figure(3.4 * len(errors) + 0.2, 3.6)
+    edges = np.linspace(-radius, radius, ERROR_BINS + 1)
+    for axes, (method, yx) in zip(_row(figure, len(errors)), errors.items(), strict=True):
+        picture = np.histogram2d(yx[:, 0], yx[:, 1], (edges, edges))[0]
+        extent = (-radius, radius, radius, -radius)  # y grows downwards, as in the frames
+        axes.imshow(picture, cmap="Blues", extent=extent, aspect="equal", interpolation="nearest")
+        style.tidy(axes, "found minus true x (nm)", "found minus true y (nm)", f"{method}: no match")
+        axes.grid(False)
+        for line in (axes.axhline, axes.axvline):
+            line(0, color=style.FAINT, lw=0.7, ls=":")
+        if not len(yx):
+            continue
+        y, x = yx.mean(axis=0)
+        axes.plot(x, y, "+", color=style.COLOURS["classical"], ms=11, mew=1.8)
+        title = f"{method}: mean y {y:+.1f} nm, x {x:+.1f} nm"
+        axes.set_title(title.replace("-", "−"), fontsize=style.LABEL, color=style.INK, loc="left")
+    note = "cross: mean of all matches; half a camera pixel beside 0 is a table that counts pixels otherwise"
+    style.note_above(figure, [note])
+    return figure
+
+
+def _line(method: str) -> dict[str, Any]:
+    """How the line of a method looks."""
+    chance = method not in style.COLOURS
+    colour = style.FAINT if chance else style.COLOURS[method]
+    return {
+        "color": colour,
+        "ls": "--" if chance else "-",
+        "marker": "" if chance else "o",
+        "ms": 4,
+        "lw": 1.6,
+    }
 
 
 def _span(low: float, high: float) -> str:
