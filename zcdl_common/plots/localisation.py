@@ -173,6 +173,8 @@ def density_curves(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     rows
         By method ("network", "classical"), from `zcdl_common.metrics.localisation.by_density`.
     """
+    if not any(rows.values()):
+        return style.say_nothing_to_show(style.new_figure(6, 2), "There is no position to score.")
     figure = style.new_figure(7.0, 5.2)
     panels = dict(zip(DENSITY_PANELS, figure.subplots(2, 2).ravel(), strict=True))
     starts = sorted(
