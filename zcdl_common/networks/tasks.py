@@ -80,6 +80,31 @@ DETECT = Task(
     target_label="annotations",
 )
 
+LOCALISE = Task(
+    name="localise",
+    annotations="",
+    target="zcdl_common.localising:points_of",
+    facts="zcdl_common.localising:point_facts",
+    scores="zcdl_common.localising:scores",
+    set_scores="zcdl_common.localising:set_scores",
+    set_comparison="zcdl_common.localising:set_comparison",
+    baseline="zcdl_common.localising:baseline",
+    outputs="zcdl_common.localising:outputs",
+    files="zcdl_common.localised:files",
+    figures="zcdl_common.localised:figures",
+    stream="",
+    error_maps="zcdl_common.localising:error_maps",
+    picture="zcdl_common.plots:draw_positions",
+    error_picture="zcdl_common.plots:draw_position_errors",
+    decoding={"threshold": 0.5},
+    settings="zcdl_common.localising:choose_settings",
+    zoo_name="object-detection",
+    source_label="frames",
+    target_label="localisation tables",
+    drawn=False,
+    needs_target=False,
+)
+
 SEGMENT = Task(
     name="segment",
     annotations="zcdl_common.masks:open_masks",
