@@ -21,7 +21,7 @@ SECOND = {"psnr": "ssim"}
 """Score that is named beside the primary one where the two judge differently."""
 MATTERS = 0.005
 """Difference of the second score below which it agrees."""
-UNKNOWN = "Without clean images nobody can say how near the result is to the truth."
+UNKNOWN = "Without {} nobody can say how near the result is to the truth."
 NOISELESS = 0.995
 """Limit of Pearson's r from which noise is no excuse: it would be written as 1.00."""
 LOOKS = "That a translation looks real proves nothing: it may show what is not in the sample."
@@ -93,7 +93,8 @@ def summarise(
     aside = ("classical_", "input_", "n_true_", "n_found_")
     names = [c for c in table.columns if c != "image" and not c.startswith(aside)]
     nothing = found_nothing(run, table)
-    verdict, sentence = None, f"{UNKNOWN} {residuals.sentence(table, baseline.name)}"
+    unknown = UNKNOWN.format(run.network.task.target_label)
+    verdict, sentence = None, f"{unknown} {residuals.sentence(table, baseline.name)}".rstrip()
     if primary in table:
         unit = "image" if learned else "test image"
         verdict, sentence = _verdict(run, table, groups, baseline.name, unit, sets.comparison)
