@@ -1,0 +1,126 @@
+"""Maps of emitters on a fine grid, in torch: the loss of Deep-STORM, and positions from a map.
+
+Positions are y, x in camera pixels from the corner: pixel i covers [i, i + 1), and so does fine pixel i of
+the map, in fine pixels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional as F
+
+HEIGHT = 100.0
+"""What an emitter adds to the map, so that the error of its shape outweighs the sparsity term."""
+REACH = 3
+"""Fine pixels from the middle of the blur to its border: 7 x 7."""
+
+
+class Peaks(NamedTuple):
+    """Local maxima of maps, in the order of frames, then rows, then columns."""
+
+    frame: torch.Tensor
+    """int64 (N,), index in the batch."""
+    yx: torch.Tensor
+    """float32 (N, 2) in camera pixels."""
+    confidence: torch.Tensor
+    """float32 (N,), about 1 for an emitter that was found for sure."""
+
+
+def impulses(positions: torch.Tensor, shape: tuple[int, int], upsampling: int) -> torch.Tensor:
+    """Number of emitters in each fine pixel.
+
+    Parameters
+    ----------
+    positions : torch.Tensor
+        float32 (B, M, 2) y, x in camera pixels; rows outside the field, -1 say, and NaN are fillers.
+    shape : tuple of int
+        Size YX of the map in fine pixels.
+    upsampling : int
+        Fine pixels a side of a camera pixel.
+
+    Returns
+    -------
+    torch.Tensor
+        float32 (B, 1, Y, X) on the device of the positions.
+    """
+    height, width = shape
+    y, x = torch.floor(positions * upsampling).unbind(-1)
+    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    place = torch.where(inside, y * width + x, 0.0).long()
+    counts = positions.new_zeros(len(positions), height * width)
+    return counts.scatter_add_(1, place, inside.to(counts.dtype)).view(-1, 1, height, width)
+
+
+def blur(maps: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Maps (B, 1, Y, X) under a 7 x 7 Gaussian of sum 1 and a standard deviation in fine pixels.
+
+    Beyond the border there is nothing.
+    """
+    at = torch.arange(-REACH, REACH + 1, device=maps.device, dtype=maps.dtype)
+    line = torch.exp(-(at**2) / (2 * sigma**2))
+    line = (line / line.sum()).view(1, 1, 1, -1)
+    return F.conv2d(F.conv2d(maps, line, padding=(0, REACH)), line.mT, padding=(REACH, 0))
+
+
+def loss(
+    maps: torch.Tensor, positions: torch.Tensor, upsampling: int, sigma: float = 1.0, sparsity: float = 1.0
+) -> torch.Tensor:
+    r"""How far a map is from the points it should show.
+
+    .. math:: \operatorname{mean}\left[(g * (\hat x - 100 x))^2\right]
+              + \lambda \operatorname{mean} |\hat x|
+
+    with the map :math:`\hat x`, the number of emitters in each fine pixel :math:`x`, and the blur :math:`g`.
+
+    Parameters
+    ----------
+    maps : torch.Tensor
+        float32 (B, 1, Y, X).
+    positions : torch.Tensor
+        float32 (B, M, 2), as `impulses` takes them.
+    upsampling : int
+        Fine pixels a side of a camera pixel.
+    sigma : float
+        Standard deviation of the blur in fine pixels.
+    sparsity : float
+        Weight of the second term.
+
+    References
+    ----------
+    Nehme, Weiss, Michaeli, Shechtman 2018, Optica 5:458, doi:10.1364/OPTICA.5.000458: squared differences of
+    blurred images, and the sum of absolute values, each as a mean over the pixels as in the authors' code.
+    """
+    wanted = HEIGHT * impulses(positions, (maps.shape[-2], maps.shape[-1]), upsampling)
+    return blur(maps - wanted, sigma).square().mean() + sparsity * maps.abs().mean()
+
+
+def peaks(maps: torch.Tensor, upsampling: int, neighbourhood: int = 3, floor: float = 0.05) -> Peaks:
+    """Local maxima of maps, at sub-pixel positions.
+
+    Parameters
+    ----------
+    maps : torch.Tensor
+        float32 (B, 1, Y, X).
+    upsampling : int
+        Fine pixels a side of a camera pixel.
+    neighbourhood : int
+        Side of the square of fine pixels, odd, in which a maximum is the largest and over which its position
+        is the mean, weighted by the map. Of equal pixels the first is taken; what is below 0 weighs nothing.
+    floor : float
+        Least confidence: the sum over the neighbourhood, in units of what an emitter adds to the map.
+    """
+    height, width = maps.shape[-2:]
+    side = neighbourhood // 2
+    _, best = F.max_pool2d(maps, neighbourhood, 1, side, return_indices=True)
+    own = torch.arange(height * width, device=maps.device).view(height, width)
+    padded = F.pad(maps.clamp(min=0), (side,) * 4)
+    total = F.avg_pool2d(padded, neighbourhood, 1, divisor_override=1) / HEIGHT
+    frame, _, y, x = ((best == own) & (maps > 0) & (total > floor)).nonzero(as_tuple=True)
+    step = torch.arange(neighbourhood, device=maps.device)
+    around = padded[frame[:, None, None], 0, y[:, None, None] + step[:, None], x[:, None, None] + step]
+    weight = around.sum((1, 2))
+    shift = torch.stack([(around.sum(2) * step).sum(1), (around.sum(1) * step).sum(1)], dim=1)
+    yx = torch.stack([y, x], dim=1) + shift / weight[:, None] - side + 0.5
+    return Peaks(frame, yx / upsampling, weight / HEIGHT)
