@@ -15,17 +15,19 @@ HEIGHT = 100.0
 """What an emitter adds to the map, so that the error of its shape outweighs the sparsity term."""
 REACH = 3
 """Fine pixels from the middle of the blur to its border: 7 x 7."""
+ROUNDS = 4
+"""As many emitters can be found in one place."""
 
 
 class Peaks(NamedTuple):
-    """Local maxima of maps, in the order of frames, then rows, then columns."""
+    """Emitters found in maps, in the order of frames; in each, those that stand out come first."""
 
     frame: torch.Tensor
     """int64 (N,), index in the batch."""
     yx: torch.Tensor
     """float32 (N, 2) in camera pixels."""
     confidence: torch.Tensor
-    """float32 (N,), about 1 for an emitter that was found for sure."""
+    """float32 (N,), about 1 for an emitter that stands alone."""
 
 
 def impulses(positions: torch.Tensor, shape: tuple[int, int], upsampling: int) -> torch.Tensor:
@@ -96,31 +98,56 @@ def loss(
     return blur(maps - wanted, sigma).square().mean() + sparsity * maps.abs().mean()
 
 
-def peaks(maps: torch.Tensor, upsampling: int, neighbourhood: int = 3, floor: float = 0.05) -> Peaks:
-    """Local maxima of maps, at sub-pixel positions.
+def peaks(maps: torch.Tensor, upsampling: int, neighbourhood: int = 5, floor: float = 0.05) -> Peaks:
+    """Emitters of maps, at sub-pixel positions.
+
+    A map learned with a mean squared error says how many emitters are to be expected where, `HEIGHT` an
+    emitter: two that lie too close to be parted stand there as one maximum of twice the sum. Maps are
+    therefore searched in rounds. In each, every maximum gives a position, and the light of one emitter is
+    taken away from its neighbourhood; what remains of it is searched again.
 
     Parameters
     ----------
     maps : torch.Tensor
-        float32 (B, 1, Y, X).
+        float32 (B, 1, Y, X); what is below 0 counts as 0.
     upsampling : int
         Fine pixels a side of a camera pixel.
     neighbourhood : int
-        Side of the square of fine pixels, odd, in which a maximum is the largest and over which its position
-        is the mean, weighted by the map. Of equal pixels the first is taken; what is below 0 weighs nothing.
+        Side of the square of fine pixels, odd, in which a maximum is the largest, over which its position is
+        the mean weighted by the map, and over which an emitter is spread. Maxima are those of sums over 3 x 3
+        pixels, so that one between two pixels is one; of equal ones the first counts.
     floor : float
-        Least confidence: the sum over the neighbourhood, in units of what an emitter adds to the map.
+        Least confidence.
+
+    Returns
+    -------
+    Peaks
+        Confidence is the sum over the neighbourhood in units of an emitter, before any is taken away.
     """
-    height, width = maps.shape[-2:]
-    side = neighbourhood // 2
-    _, best = F.max_pool2d(maps, neighbourhood, 1, side, return_indices=True)
+    left = maps.clamp(min=0) / HEIGHT
+    height, width = left.shape[-2:]
     own = torch.arange(height * width, device=maps.device).view(height, width)
-    padded = F.pad(maps.clamp(min=0), (side,) * 4)
-    total = F.avg_pool2d(padded, neighbourhood, 1, divisor_override=1) / HEIGHT
-    frame, _, y, x = ((best == own) & (maps > 0) & (total > floor)).nonzero(as_tuple=True)
     step = torch.arange(neighbourhood, device=maps.device)
-    around = padded[frame[:, None, None], 0, y[:, None, None] + step[:, None], x[:, None, None] + step]
-    weight = around.sum((1, 2))
-    shift = torch.stack([(around.sum(2) * step).sum(1), (around.sum(1) * step).sum(1)], dim=1)
-    yx = torch.stack([y, x], dim=1) + shift / weight[:, None] - side + 0.5
-    return Peaks(frame, yx / upsampling, weight / HEIGHT)
+    side = neighbourhood // 2
+    rounds = []
+    for _ in range(ROUNDS):
+        total = _sums(left, neighbourhood)
+        _, best = F.max_pool2d(_sums(left, 3), neighbourhood, 1, side, return_indices=True)
+        frame, _, y, x = ((best == own) & (total > floor)).nonzero(as_tuple=True)
+        padded = F.pad(left, (side,) * 4)
+        around = padded[frame[:, None, None], 0, y[:, None, None] + step[:, None], x[:, None, None] + step]
+        weight = around.sum((1, 2))
+        shift = torch.stack([(around.sum(2) * step).sum(1), (around.sum(1) * step).sum(1)], dim=1)
+        yx = torch.stack([y, x], dim=1) + shift / weight[:, None] - side + 0.5
+        rounds.append((frame, yx / upsampling, weight))
+        taken = torch.zeros_like(left)
+        taken[frame, 0, y, x] = (1 / weight).clamp(max=1)
+        left = left * (1 - F.max_pool2d(taken, neighbourhood, 1, side))
+    frame, yx, weight = (torch.cat(parts) for parts in zip(*rounds, strict=True))
+    order = torch.argsort(frame, stable=True)
+    return Peaks(frame[order], yx[order], weight[order])
+
+
+def _sums(maps: torch.Tensor, side: int) -> torch.Tensor:
+    """Sums over squares around each pixel (B, 1, Y, X)."""
+    return F.avg_pool2d(maps, side, 1, side // 2, divisor_override=1)

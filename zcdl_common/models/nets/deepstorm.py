@@ -1,5 +1,7 @@
 """Deep-STORM; imports torch alone, since this file travels inside exported packages."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -43,8 +45,8 @@ class DeepSTORM(nn.Module):
         self.upsampling = upsampling
         down = [channels_in, filters, 2 * filters, 4 * filters, 16 * filters]
         up = [16 * filters, 4 * filters, 2 * filters, filters]
-        self.encoder = nn.ModuleList(_block(c, f) for c, f in zip(down, down[1:], strict=False))
-        self.decoder = nn.ModuleList(_block(c, f) for c, f in zip(up, up[1:], strict=False))
+        self.encoder = nn.ModuleList(_block(c, f) for c, f in pairwise(down))
+        self.decoder = nn.ModuleList(_block(c, f) for c, f in pairwise(up))
         self.head = nn.Conv2d(filters, 1, 1, bias=False)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
