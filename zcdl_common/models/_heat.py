@@ -6,6 +6,7 @@ the map, in fine pixels.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -60,10 +61,16 @@ def blur(maps: torch.Tensor, sigma: float) -> torch.Tensor:
 
     Beyond the border there is nothing.
     """
-    at = torch.arange(-REACH, REACH + 1, device=maps.device, dtype=maps.dtype)
-    line = torch.exp(-(at**2) / (2 * sigma**2))
-    line = (line / line.sum()).view(1, 1, 1, -1)
-    return F.conv2d(F.conv2d(maps, line, padding=(0, REACH)), line.mT, padding=(REACH, 0))
+    down, across = (_band(n, sigma, maps) for n in maps.shape[-2:])
+    return down @ maps @ across
+
+
+def _band(side: int, sigma: float, like: torch.Tensor) -> torch.Tensor:
+    """Matrix (side, side) that blurs a line: many times as fast as a convolution of a single channel."""
+    at = torch.arange(side, device=like.device, dtype=like.dtype)
+    apart = (at[:, None] - at).abs()
+    gauss = torch.exp(-(apart**2) / (2 * sigma**2)) * (apart <= REACH)
+    return gauss / sum(math.exp(-(i**2) / (2 * sigma**2)) for i in range(-REACH, REACH + 1))
 
 
 def loss(
