@@ -7,11 +7,14 @@ the map, in fine pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import reduce
 from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
 
+Join = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 HEIGHT = 100.0
 """What an emitter adds to the map, so that the error of its shape outweighs the sparsity term."""
 REACH = 3
@@ -105,7 +108,9 @@ def loss(
     return blur(maps - wanted, sigma).square().mean() + sparsity * maps.abs().mean()
 
 
-def peaks(maps: torch.Tensor, upsampling: int, neighbourhood: int = 5, floor: float = 0.05) -> Peaks:
+def peaks(
+    maps: torch.Tensor, upsampling: int, neighbourhood: int | None = None, floor: float = 0.05
+) -> Peaks:
     """Emitters of maps, at sub-pixel positions.
 
     A map learned with a mean squared error says how many emitters are to be expected where, `HEIGHT` an
@@ -119,10 +124,11 @@ def peaks(maps: torch.Tensor, upsampling: int, neighbourhood: int = 5, floor: fl
         float32 (B, 1, Y, X); what is below 0 counts as 0.
     upsampling : int
         Fine pixels a side of a camera pixel.
-    neighbourhood : int
+    neighbourhood : int, optional
         Side of the square of fine pixels, odd, in which a maximum is the largest, over which its position is
-        the mean weighted by the map, and over which an emitter is spread. Maxima are those of sums over 3 x 3
-        pixels, so that one between two pixels is one; of equal ones the first counts.
+        the mean weighted by the map, and over which an emitter is spread; None: a camera pixel and one more.
+        Maxima are those of sums over 3 x 3 pixels, so that one between two pixels is one; of equal ones the
+        first counts.
     floor : float
         Least confidence.
 
@@ -131,30 +137,42 @@ def peaks(maps: torch.Tensor, upsampling: int, neighbourhood: int = 5, floor: fl
     Peaks
         Confidence is the sum over the neighbourhood in units of an emitter, before any is taken away.
     """
+    side = (neighbourhood or upsampling + 1) // 2
+    step = torch.arange(2 * side + 1, device=maps.device)
     left = maps.clamp(min=0) / HEIGHT
-    height, width = left.shape[-2:]
-    own = torch.arange(height * width, device=maps.device).view(height, width)
-    step = torch.arange(neighbourhood, device=maps.device)
-    side = neighbourhood // 2
     rounds = []
     for _ in range(ROUNDS):
-        total = _sums(left, neighbourhood)
-        _, best = F.max_pool2d(_sums(left, 3), neighbourhood, 1, side, return_indices=True)
-        frame, _, y, x = ((best == own) & (total > floor)).nonzero(as_tuple=True)
-        padded = F.pad(left, (side,) * 4)
-        around = padded[frame[:, None, None], 0, y[:, None, None] + step[:, None], x[:, None, None] + step]
+        height, total = _over(torch.add, left, 1), _over(torch.add, left, side)
+        largest = (height == _over(torch.maximum, height, side)) & (total > floor)
+        place = largest.nonzero(as_tuple=True)
+        earlier = _around(largest, place, side).flatten(1)[:, : len(step) ** 2 // 2]
+        place = tuple(axis[~earlier.any(dim=1)] for axis in place)
+        around = _around(left, place, side)
         weight = around.sum((1, 2))
         shift = torch.stack([(around.sum(2) * step).sum(1), (around.sum(1) * step).sum(1)], dim=1)
-        yx = torch.stack([y, x], dim=1) + shift / weight[:, None] - side + 0.5
-        rounds.append((frame, yx / upsampling, weight))
+        yx = torch.stack(place[2:], dim=1) + shift / weight[:, None] - side + 0.5
+        rounds.append((place[0], yx / upsampling, weight))
         taken = torch.zeros_like(left)
-        taken[frame, 0, y, x] = (1 / weight).clamp(max=1)
-        left = left * (1 - F.max_pool2d(taken, neighbourhood, 1, side))
+        taken[place] = (1 / weight).clamp(max=1)
+        left = left * (1 - _over(torch.maximum, taken, side))
     frame, yx, weight = (torch.cat(parts) for parts in zip(*rounds, strict=True))
     order = torch.argsort(frame, stable=True)
     return Peaks(frame[order], yx[order], weight[order])
 
 
-def _sums(maps: torch.Tensor, side: int) -> torch.Tensor:
-    """Sums over squares around each pixel (B, 1, Y, X)."""
-    return F.avg_pool2d(maps, side, 1, side // 2, divisor_override=1)
+def _over(join: Join, maps: torch.Tensor, side: int) -> torch.Tensor:
+    """Sum or largest of the squares that reach `side` pixels from each pixel, of maps of 0 or more.
+
+    Along one axis, then the other, by whole shifted maps: several times as fast on a CPU as pooling.
+    """
+    for axis, border in ((-2, (0, 0, side, side)), (-1, (side, side))):
+        padded = F.pad(maps, border)
+        maps = reduce(join, (padded.narrow(axis, i, maps.shape[axis]) for i in range(2 * side + 1)))
+    return maps
+
+
+def _around(maps: torch.Tensor, place: tuple[torch.Tensor, ...], side: int) -> torch.Tensor:
+    """Such squares around some pixels (N, 2 * side + 1, 2 * side + 1); beyond the border there is nothing."""
+    frame, _, y, x = (axis[:, None, None] for axis in place)
+    step = torch.arange(2 * side + 1, device=maps.device)
+    return F.pad(maps, (side,) * 4)[frame, 0, y + step[:, None], x + step]
