@@ -12,7 +12,7 @@ from zcdl_common.models import _heat
 from zcdl_common.models.deepstorm import FILLER, VALIDATED, DeepStormModel
 from zcdl_common.smlm import simulate
 from zcdl_common.task import Facts, Sample
-from zcdl_common.tiles import predict_tiled, predict_whole
+from zcdl_common.tiles import predict_tiled, predict_whole, tiles
 
 TINY = {
     "camera": "emccd", "density": (1.0, 3.0), "photons": (1500.0, 2500.0), "background": (10.0, 20.0),
@@ -155,6 +155,22 @@ def test_tiles_give_the_map_of_the_whole_frame():
     (tiled,) = predict_tiled(model.forward, frame, model.geometry, tile=(20, 20))
     assert whole.shape == (280, 200, 1)
     np.testing.assert_allclose(tiled, whole, atol=1e-5 * np.ptp(whole))
+
+
+@pytest.mark.parametrize("upsampling", [4, 8])
+def test_tiles_find_the_positions_of_the_whole_frame(upsampling):
+    model = build(upsampling=upsampling, filters=4)
+    model.net.head.weight.data.mul_(3000)
+    frame = np.random.default_rng(0).normal(size=(90, 60, 1)).astype(np.float32)
+    (whole,) = model.localise(frame[None], {"threshold": 0.3})
+    parts = []
+    for tile in tiles(frame.shape[:2], model.geometry, (16, 60)):
+        (found,) = model.localise(frame[tile.window][None], {"threshold": 0.3})
+        points = found.main + np.array([w.start for w in tile.window], np.float32)
+        parts.append(points[tile.owns(points)])
+    assert len(parts) == 6 and len(whole.main) > 200
+    rows = [x[np.lexsort(x.T.round(3))] for x in (whole.main, np.concatenate(parts))]
+    np.testing.assert_allclose(*rows, atol=2e-3)
 
 
 def test_a_state_goes_on_as_if_nothing_had_happened():

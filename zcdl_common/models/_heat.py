@@ -160,6 +160,14 @@ def peaks(
     return Peaks(frame[order], yx[order], weight[order])
 
 
+def reach(upsampling: int) -> int:
+    """How many camera pixels around a position decide whether `peaks` finds it there.
+
+    In each round what is taken away reaches one side of a square, what makes a maximum two and one pixel.
+    """
+    return math.ceil(ROUNDS * (3 * (upsampling // 2) + 1) / upsampling)
+
+
 def _over(join: Join, maps: torch.Tensor, side: int) -> torch.Tensor:
     """Sum or largest of the squares that reach `side` pixels from each pixel, of maps of 0 or more.
 

@@ -30,6 +30,8 @@ VALIDATED, VALIDATE_AT_MOST = 64, (64, 64)
 RADIUS = 0.25
 """Micrometres within which a position counts as found there."""
 FILLER = -1.0
+AT_ONCE = 2**22
+"""Fine pixels that go through the network at once in prediction: about 2 GB with 32 filters."""
 
 
 class DeepStormModel(TorchModel):
@@ -49,7 +51,7 @@ class DeepStormModel(TorchModel):
             "upsampling": config.upsampling,
             "filters": config.filters,
         }
-        halo = nets.field_of_view(config.upsampling)
+        halo = nets.field_of_view(config.upsampling) + _heat.reach(config.upsampling)
         self.geometry = Geometry((nets.multiple(config.upsampling),) * 2, (halo,) * 2)
         meaning = (
             f"emitters in each fine pixel, {_heat.HEIGHT:g} an emitter, {config.upsampling} a camera pixel"
@@ -61,6 +63,8 @@ class DeepStormModel(TorchModel):
             facts,
             lambda parameters: _torch.make_optimiser("adam", parameters, config.learning_rate, 0.0),
         )
+        self.room = AT_ONCE // config.upsampling**2
+        """Camera pixels that `localise` takes at once."""
         self.simulation = simulation_of(config, facts) if config.learn_from == "simulation" else None
         self.scale = source_scale(facts)
 
