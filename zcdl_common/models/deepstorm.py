@@ -23,7 +23,7 @@ from zcdl_common.tiles import predict_whole
 
 FLOOR = 0.05
 """Least confidence of a candidate."""
-THRESHOLDS = np.arange(0.1, 0.95, 0.1)
+THRESHOLDS = (0.15, 0.25, 0.35, 0.5, 0.7)
 """Tried in validation."""
 VALIDATED, VALIDATE_AT_MOST = 64, (64, 64)
 """Frames that are looked at after each epoch, and pixels of their middle: movies have thousands."""
