@@ -25,6 +25,12 @@ def examine(data: Data, network: Network, config: Config) -> doctor.Report:
     """What the doctor finds in the images, before anything is measured or trained."""
     if data.gap is not None:  # the strips of one image differ in size; the plan looks at the one that trains
         config = config.changed(patch_size=None)
+    if data.imitated:  # simulated images, which train, need no doctor
+        simulated = data.split.train[0].source.path.parents[1]
+        known = {sample.source for sample in data.imitated}
+        test = [s for s in data.split.test if s.source not in known]
+        real = tuple(s for s in test if not s.source.path.is_relative_to(simulated))
+        data = replace(data, split=Split(data.imitated, (), real))
     if network.task.paired:
         return _examined(data.split, network, config, data.problems, data.pairings)
     one, other = (

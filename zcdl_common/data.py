@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zcdl_common import datasets, places
 from zcdl_common.config import Config
 from zcdl_common.errors import ConfigError, DataError
 from zcdl_common.folders import split_folders
-from zcdl_common.images import find_images
+from zcdl_common.found import samples_of
+from zcdl_common.movies import judged
 from zcdl_common.network import DIRECTIONS, Network
-from zcdl_common.pairs import Pairing, group_of
+from zcdl_common.pairs import Pairing
 from zcdl_common.split import by_group, unlike
 from zcdl_common.strips import strips
 from zcdl_common.task import Domain, Sample, Split, resolve
@@ -41,6 +40,8 @@ class Data:
     problems: tuple[DataError, ...] = field(default=(), compare=False)
     gap: int | None = None
     """Pixels between the strips of a single image."""
+    imitated: tuple[Sample, ...] = ()
+    """Real images that simulated ones, which are learned from, are like."""
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -113,14 +114,14 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
     problems: list[DataError] = []
     if not network.task.paired:
         return _two_domains(config, network, folders, problems)
-    samples, pairing = _samples(
+    samples, pairing = samples_of(
         config, network, folders.source, folders.target, ("source", "target"), problems
     )
     test: tuple[Sample, ...] = ()
     pairings = [pairing]
     if folders.test_source:
         named = ("test_source", "test_target")
-        test, pairing = _samples(config, network, folders.test_source, folders.test_target, named, problems)
+        test, pairing = samples_of(config, network, folders.test_source, folders.test_target, named, problems)
         pairings.append(pairing)
     if not samples:
         like = "cell_1_mask.tif or cell_1.zip" if network.task.drawn else "or cell_1_target.tif"
@@ -131,20 +132,23 @@ def open_data(config: Config, network: Network, gap: int | None = None) -> Data:
             if not problems
             else f"None of the images can be used. The first reason: {problems[0]}"
         )
-    if len(samples) == 1:
-        split, gap = strips(samples[0], config, bool(test) or config.test_fraction == 0, gap)
+    rest: dict[str, Any] = {}
+    if network.task.divide:
+        split, rest["imitated"] = resolve(network.task.divide)(config, samples, test)
+    elif len(samples) == 1:
+        split, rest["gap"] = strips(samples[0], config, bool(test) or config.test_fraction == 0, gap)
         split = replace(split, test=test or split.test)
     else:
-        split, gap = by_group(samples, config, test, divide=not network.task.needs_target), None
-    return Data(split, folders.example, tuple(pairings), tuple(problems), gap)
+        split = by_group(samples, config, test, divide=not network.task.needs_target)
+    return Data(split, folders.example, tuple(pairings), tuple(problems), **rest)
 
 
 def _refuse_twice(network: Network, source: str, target: str) -> None:
     """Refuse a folder that is named for images and targets, or as two channels of one of them."""
     named = [[Path(f).expanduser().resolve() for f in split_folders(text) if f] for text in (source, target)]
     images, targets = network.task.source_label, network.task.target_label
-    for folder in named[1]:
-        if folder in named[0]:
+    for folder in named[1]:  # tables of positions lie beside their movies, and are none
+        if folder in named[0] and network.task.owned != "points":
             raise ConfigError(
                 f"{folder} is named twice, for the {images} and for the {targets}. Name the folder of "
                 f"{targets} under target."
@@ -185,7 +189,7 @@ def _of_domain(
     config: Config, network: Network, domain: Domain, text: str, role: str, problems: list[DataError]
 ) -> list[Sample]:
     """Images of one domain, under names of their own."""
-    found, _ = _samples(config, network, text, "", (f"{role}{domain}", ""), problems, domain)
+    found, _ = samples_of(config, network, text, "", (f"{role}{domain}", ""), problems, domain)
     return [replace(one, domain=domain, name="target_" * (domain == "target") + one.name) for one in found]
 
 
@@ -222,7 +226,7 @@ def with_test(data: Data, config: Config, network: Network) -> Data:
     source, target = places.staged(config.test_source), places.staged(config.test_target)
     pairing = Pairing((), (), ())
     if network.task.paired:
-        test, pairing = _samples(config, network, source, target, ("test_source", "test_target"), problems)
+        test, pairing = samples_of(config, network, source, target, ("test_source", "test_target"), problems)
     else:
         folders = Folders("", "", source, target)
         one, other = (_test_domain(config, network, domain, folders, problems) for domain in DIRECTIONS)
@@ -237,64 +241,8 @@ def with_test(data: Data, config: Config, network: Network) -> Data:
                 "cell_1_mask.tif."
             )
         )
+    if network.task.divide:
+        test = judged(test)
     note = f"The test images are those in {source or target}, chosen after the training. {unlike(test)}"
     split = replace(data.split, test=test, note=note.rstrip())
     return replace(data, split=split, pairings=(pairing,), problems=tuple(problems))
-
-
-def _samples(
-    config: Config,
-    network: Network,
-    source: str,
-    target: str,
-    parameters: tuple[str, str],
-    problems: list[DataError],
-    domain: Domain = "source",
-) -> tuple[tuple[Sample, ...], Pairing]:
-    channels, chosen_by = config.channels_of(domain)
-    sources = find_images(
-        source,
-        parameters[0],
-        axes=config.axes,
-        channels=channels,
-        pixel_size=config.pixel_size,
-        chosen_by=chosen_by,
-        problems=problems,
-    )
-    if config.group_by and sources and all(group_of(i.name, config.group_by) == i.name for i in sources):
-        raise ConfigError(
-            f"group_by = {config.group_by!r} matches no file name, for example {sources[0].name}. Write what "
-            r"the names of one group share: movie\d+ for movie3_t01.tif, well_[A-H]\d+ for well_B7_2.tif."
-        )
-    mended = repaired_copies(config.repaired)
-    if target:
-        annotate = resolve(network.task.annotations)
-        pairing, targets = annotate(sources, target, parameters[1], mended)
-    else:
-        pairing, targets = Pairing(tuple((image, image.path) for image in sources), (), ()), repeat(None)
-    known = [(image, goal) for (image, _), goal in zip(pairing.pairs, targets, strict=False)]
-    if known and not network.task.needs_target:  # what is known of a few images is no reason to lose the rest
-        known += [(image, None) for image in pairing.without_target]
-    samples = []
-    for image, goal in known:
-        group = group_of(image.name, config.group_by) if config.group_by else image.group
-        whole = replace(image, paths=tuple(mended.get(p.resolve(), p) for p in image.paths))
-        samples.append(Sample(image.name, group, whole, goal))
-    return tuple(samples), pairing
-
-
-def repaired_copies(folder: str) -> dict[Path, Path]:
-    """Originals and the mended copies that take their place, from the table that the repair wrote.
-
-    Raises
-    ------
-    ConfigError
-        The folder holds no such table.
-    """
-    if not folder:
-        return {}
-    table = Path(folder) / "repaired.csv"
-    if not table.exists():
-        raise ConfigError(f"repaired = {folder}: there is no repaired.csv in it. Run nb.repair() again.")
-    with table.open(newline="", encoding="utf-8") as stream:
-        return {Path(r["file"]).resolve(): Path(folder) / r["copy"] for r in csv.DictReader(stream)}

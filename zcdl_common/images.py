@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,13 @@ class ImageRef:
         parts = [file.part(self.frame or 0, whole) for file in files]
         picks = pick_channels(self.channels, channel_names(files), self.path, self.chosen_by)
         return LazyImage(parts, picks, self.region or tuple((0, n) for n in files[0].shape))
+
+
+def movie(frames: Sequence[ImageRef]) -> Iterator[Array]:
+    """Pixels (Z)YXC of frames of one file, one after the other; its header is read once."""
+    whole = replace(frames[0], frame=0 if frames[0].frame is None else frames[0].frame).open()
+    for frame in frames:
+        yield whole.at(frame.frame or 0)[...]
 
 
 def find_images(

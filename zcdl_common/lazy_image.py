@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,11 @@ class LazyImage:
         self.shape = (*(stop - start for start, stop in self._region), len(self._picks))
         self.ndim = len(self.shape)
         self.dtype = np.result_type(*(native(np.empty(0, part.raw.dtype)).dtype for part in parts))
+
+    def at(self, frame: int) -> LazyImage:
+        """The same part of another time frame."""
+        parts = [replace(part, frame=frame) for part in self._parts]
+        return LazyImage(parts, self._picks, self._region)
 
     def __len__(self) -> int:
         return self.shape[0]

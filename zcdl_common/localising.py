@@ -7,7 +7,7 @@ micrometre random points alone reach a Jaccard index above 0.3 at 250 nm, hence 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -204,9 +204,10 @@ def choose_settings(
 def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
     """A filter and a fit tuned on training frames with known positions; see `baselines.localise`.
 
-    Where ``facts.extra`` holds ``camera`` (`calibration`), it can fit by maximum likelihood, and its
-    predictions have "photons" and "uncertainty" (pixels) beside "scores".
+    It knows the camera, ``camera`` in ``facts.extra``: its predictions have "photons" and "uncertainty"
+    (pixels) beside "scores".
     """
+    from zcdl_common.baselines.emitters import Calibration
     from zcdl_common.baselines.localise import MOST_FRAMES, localise
 
     assert facts.pixel_size is not None
@@ -216,13 +217,12 @@ def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
     order = np.random.default_rng(seed).permutation(len(alike))[:MOST_FRAMES]
     chosen = [alike[number] for number in np.sort(order)]
     truth = of_frames([points_of(sample, facts) for sample in chosen])
-    camera = facts.extra.get("camera")
     found = localise(
         np.stack([sample.source.read() for sample in chosen]) if chosen else np.zeros((0, *size)),
         np.column_stack([truth.frame, truth.yx]),
         float(np.mean(facts.pixel_size[-2:])),
         seed=seed,
-        camera=calibration(camera) if camera else None,
+        camera=Calibration(**facts.extra["camera"]),
     )
 
     def predict(frame: Array) -> Prediction:
@@ -230,28 +230,6 @@ def baseline(samples: Sequence[Sample], facts: Facts, seed: int) -> Baseline:
         return Prediction(said.main[:, 1:], said.extra)
 
     return found._replace(predict=predict)
-
-
-def calibration(camera: Mapping[str, float]) -> Any:
-    """The `baselines.emitters.Calibration` of ``facts.extra["camera"]``.
-
-    Parameters
-    ----------
-    camera
-        ``offset`` (counts without light) and ``counts_per_photon``; where they are known ``read_noise``
-        (standard deviation in photoelectrons; of an EMCCD divided by the multiplication), ``excess`` (2 of an
-        EMCCD, else 1) and ``quantum_efficiency``.
-    """
-    from zcdl_common.baselines.emitters import Calibration
-
-    efficiency = camera.get("quantum_efficiency", 1.0)
-    return Calibration(
-        offset=camera["offset"],
-        gain=camera["counts_per_photon"] / efficiency,
-        read_noise=camera.get("read_noise", 0.0),
-        excess=camera.get("excess", 1.0),
-        efficiency=efficiency,
-    )
 
 
 def error_maps(truth: Array, prediction: Prediction, facts: Facts, source: Array) -> dict[str, Output]:

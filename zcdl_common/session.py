@@ -267,7 +267,10 @@ def test_folder(run: Run) -> str:
     """Folder of the test images, else the first of them, for a first prediction."""
     if run.config.test_source and run.facts.domain == "source":
         return run.config.test_source
-    split = data_of(run).split
+    found = data_of(run)
+    split = found.split
+    if found.imitated:  # what it was trained for
+        return run.config.source or str(found.imitated[0].source.path.parent)
     if not run.network.task.paired:
         split = split.of(run.facts.domain)
     paths = [getattr(s.source, "paths", (s.source.path,)) for s in split.test or split.train]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from zcdl_common.network import Network
 from zcdl_common.parameter import value_text
 from zcdl_common.report.pictures import CAPTIONS
 from zcdl_common.run import Run
-from zcdl_common.task import resolve
+from zcdl_common.smlm.localisations import Localisations
+from zcdl_common.task import Sample, resolve
 
 if TYPE_CHECKING:
     from zcdl_common.doctor import Report
@@ -54,6 +56,10 @@ def data(network: Network, found: Data) -> None:
     """Which image belongs to which target, and its role."""
     if found.example:
         message(f"Example data ({found.example}), not your images.", "warning")
+    if found.imitated:
+        table(_movies(network, found.imitated))
+        line(found.split.note)
+        return
     split = found.split
     rows: dict[str, list[dict[str, Any]]] = {"source": [], "target": []}
     labels = (network.task.source_label, network.task.target_label)
@@ -84,6 +90,19 @@ def data(network: Network, found: Data) -> None:
     line(split.note)
 
 
+def _movies(network: Network, frames: Sequence[Sample]) -> list[dict[str, Any]]:
+    """A row a movie."""
+    rows = []
+    for _, group in groupby(frames, key=lambda sample: sample.source.path):
+        movie = list(group)
+        info, target = movie[0].source.info(), movie[0].target  # type: ignore[attr-defined]
+        row: dict[str, Any] = {network.task.source_label: movie[0].source.path.name}
+        row |= {network.task.target_label: target.path.name} if target else {}
+        row |= {"frames": len(movie), "size": " x ".join(map(str, info.shape)), "channels": info.channels}
+        rows.append(row | {"pixel size (µm)": value_text(info.pixel_size), "type": info.dtype})
+    return rows
+
+
 def _named(source: Any) -> str:
     """A file, and which frame of it."""
     frame = getattr(source, "frame", None)
@@ -107,6 +126,7 @@ def pairs(network: Network, found: Data) -> None:
     sources = [sample.source.read() for sample in chosen]
     shown = [sample.target for sample in chosen] if network.task.paired else [s.source for s in others]
     targets = [target.read() if target else None for target in shown]
+    targets = [one.yx if isinstance(one, Localisations) else one for one in targets]
     names = [sample.name for sample in chosen]
     draw = resolve(network.task.picture)
     boxes = [target for target in targets if isinstance(target, Boxes)]

@@ -181,9 +181,12 @@ class Task:
     gathered: str = ""
     """``(folder, facts) -> path or None``: joins the files of all inputs into one more; empty: nothing to
     join."""
-    owned: Literal["", "labels", "boxes"] = ""
-    """Where a prediction is objects: a label image, with ``points`` and ``scores`` in its extras, or boxes.
-    Tile by tile, each object then comes from the tile whose core holds its point or its centre."""
+    owned: Literal["", "labels", "boxes", "points"] = ""
+    """Where a prediction is objects: a label image, with ``points`` and ``scores`` in its extras, boxes, or
+    points. Tile by tile, each object then comes from the tile whose core holds its point or its centre."""
+    divide: str = ""
+    """``(config, samples, test samples) -> Split, samples that simulated ones are like``: where images are
+    not divided by file or group alone; empty: they are."""
     reference: str = ""
     """``(train samples, facts) -> what scores are taken against`` beside a truth, given to them as
     ``reference``; empty where a truth is all they need."""

@@ -211,13 +211,7 @@ def test_of_equal_thresholds_the_middle_one_is_taken():
 def test_the_classical_method_finds_sparse_molecules_and_knows_photons_of_a_known_camera(monkeypatch):
     monkeypatch.setattr("zcdl_common.baselines.localise.MOST_EMITTERS", 100)
     train, test = simulated(8, 0.5), simulated(6, 0.5, seed=1)
-    camera = {
-        "offset": 100.0,
-        "counts_per_photon": SCMOS.counts_per_photon,
-        "read_noise": 1.6,
-        "excess": 1.0,
-        "quantum_efficiency": 1.0,
-    }
+    camera = {"offset": 100.0, "gain": 1 / SCMOS.gain, "read_noise": 1.6}
     facts = replace(FACTS, extra={"camera": camera})
     method = localising.baseline(train, facts, 0)
     said = [method.predict(s.source.read()) for s in test]
@@ -228,11 +222,6 @@ def test_the_classical_method_finds_sparse_molecules_and_knows_photons_of_a_know
     photons = np.concatenate([p.extra["photons"] for p in said])
     assert 2000 < np.median(photons) < 4000
     assert set(said[0].extra) == {"scores", "photons", "uncertainty"}
-
-
-def test_a_camera_gives_its_calibration():
-    found = localising.calibration({"offset": 90.0, "counts_per_photon": 1.6, "quantum_efficiency": 0.8})
-    assert found == (90.0, pytest.approx(2.0), 0.0, 1.0, 0.8)
 
 
 # -- pictures --------------------------------------------------------------------------------------

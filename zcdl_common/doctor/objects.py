@@ -149,20 +149,3 @@ def check_field_of_view(masks: Mapping[str, tuple[Mask, Sequence[int]]]) -> Iter
                 "cannot be learnt from what is in view.",
                 "Use images with a larger field of view (lower magnification, or stitched).",
             )
-
-
-def check_points(points: Array, shape: Sequence[int], file: str) -> Iterator[Finding]:
-    """Positions (N, 2) y, x in pixels outside the image of size `shape` (YX)."""
-    if not len(points):
-        return
-    places = np.asarray(points, dtype=np.float64)[:, :2]
-    outside = np.any((places < 0) | (places >= np.asarray(shape[-2:])), axis=1)
-    if 100 * outside.sum() > len(places):
-        yield Finding(
-            "error",
-            "points-outside-image",
-            (file,),
-            f"{int(outside.sum())} of {len(places)} positions lie outside the image of "
-            f"{size_text(shape[-2:])} pixels: is the pixel size right (positions are in nanometres)?",
-            "Set the pixel size with which the positions were made; check that x and y are not exchanged.",
-        )

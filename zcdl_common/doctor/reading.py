@@ -102,6 +102,8 @@ def look_at(sample: Sample, file: str, test: bool, task: Task, word: str, *, who
         look.findings += _image(look, image, task)
     if task.name == "detect":
         _boxes(look)
+    elif task.name == "localise":
+        _positions(look)
     elif sample.target is not None:
         look.target_file = str(sample.target.path)
         target = _attempt(look, sample.target, look.target_file, whole)
@@ -128,6 +130,19 @@ def _boxes(look: Look) -> None:
         return
     if look.size is not None:
         look.findings += boxes.check_boxes(look.boxes, look.size.shape, look.target_file)
+
+
+def _positions(look: Look) -> None:
+    """Tables of positions, of which reading a frame checks the whole."""
+    target = look.sample.target
+    if target is None:
+        return
+    look.target_file = str(target.path)
+    try:
+        target.read()
+    except Exception as error:
+        remedy = "Mend that; or leave target empty, since positions are not needed to train."
+        look.findings.append(unreadable((look.target_file,), _said(error), remedy))
 
 
 def _attempt(look: Look, lazy: Lazy, file: str, whole: bool) -> Array | None:
@@ -215,8 +230,6 @@ def _pixels(image: Array, file: str, task: Task) -> Iterator[Finding]:
 
 def _target(look: Look, image: Array, target: Array, task: Task, word: str) -> Iterator[Finding]:
     assert look.size is not None
-    if task.name == "localise":
-        yield from objects.check_points(target, look.size.shape, look.target_file)
     if not (masked(task) or imaged(task)):
         return
     regions = getattr(look.sample.target, "regions", None)  # of annotations that may be drawn

@@ -128,13 +128,20 @@ def lively(stack: Array) -> Array:
     chosen = stack[:: max(1, -(-len(stack) // MOST))]
     if stack.ndim != 3 or max(stack.shape[1:]) <= SIDE:
         return chosen  # `measure` says what is wrong with other shapes
-    change = chosen[::8].astype(np.float32).var(axis=0)
+    (top, bottom), (left, right) = busiest(chosen[::8])
+    return chosen[:, top:bottom, left:right]
+
+
+def busiest(frames: Array) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns (start, stop), at most SIDE, of the part of frames TYX in which most changes."""
+    change = frames.astype(np.float32).var(axis=0)
     middle = np.unravel_index(ndimage.uniform_filter(change, SIDE, mode="constant").argmax(), change.shape)
     top, left = (
         int(np.clip(at - SIDE // 2, 0, max(0, size - SIDE)))
         for at, size in zip(middle, change.shape, strict=True)
     )
-    return chosen[:, top : top + SIDE, left : left + SIDE]
+    height, width = change.shape
+    return (top, min(top + SIDE, height)), (left, min(left + SIDE, width))
 
 
 def photon_range(mean: float, spread: float) -> Range:

@@ -4,8 +4,8 @@ Chance is asked of the same molecules: once the drift is taken off, the order of
 another order, drawn at random in runs that keep a blink together, what is estimated is noise alone.
 
 In 24 simulations of 1500 to 3800 molecules along filaments without drift, what was estimated never exceeded
-1.3 times the largest of four such orders, and so was never taken for a drift. A drift whose `size` is 9 nm,
-at pixels of 100 nm, was seen in 23 of 24; one of 17 nm in all.
+1.3 times the largest of four such orders, and so was never taken for a drift; a drift whose `size` is 9 nm
+at pixels of 100 nm was seen in 23 of 24, one of 17 nm in all.
 """
 
 from __future__ import annotations

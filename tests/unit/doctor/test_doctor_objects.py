@@ -72,10 +72,3 @@ def test_objects_across_the_whole_image_are_reported():
     assert next(objects.check_field_of_view({"a": (wide, (128, 128))})).code == "objects-larger-than-image"
     small = Mask("objects", objects=1, extents=((30, 30),))
     assert not list(objects.check_field_of_view({"a": (small, (128, 128))}))
-
-
-def test_points_in_nanometres_are_seen_to_lie_outside():
-    inside = np.random.default_rng(0).uniform(0, 64, (500, 2))
-    assert not list(objects.check_points(inside, (64, 64), "f"))
-    (finding,) = objects.check_points(inside * 100, (64, 64), "f")
-    assert finding.severity == "error" and "nanometres" in finding.reason
