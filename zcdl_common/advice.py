@@ -150,8 +150,9 @@ def _cut_short(history: list[dict[str, float]], run: Run) -> str:
         return ""
     task = run.network.task
     # alone, the loss levels off at the noise; without pairs it knows the way back alone
-    if not task.needs_target or not _tells(run):
-        missed = "noise is left or detail lost" if not task.needs_target else "results do not look real yet"
+    blind = not task.needs_target and task.input_is_prediction
+    if blind or not _tells(run):
+        missed = "noise is left or detail lost" if blind else "results do not look real yet"
         return (
             f"The time limit ended training after {len(history)} of {epochs} epochs: if {missed}, give it "
             "more time (time_budget_minutes)."

@@ -13,8 +13,9 @@ import numpy as np
 from zcdl_common import owned
 from zcdl_common.agreement import disagreement, learned
 from zcdl_common.errors import DataError, UserError
-from zcdl_common.images import ImageRef, find_images
+from zcdl_common.images import ImageRef, find_images, movie
 from zcdl_common.network import Across, Model
+from zcdl_common.points import localise
 from zcdl_common.run import Run
 from zcdl_common.task import Array, Output, Prediction, resolve
 from zcdl_common.tiles import Forward, Tile, default_tile, predict_tiled, predict_tiles, spread, tiles
@@ -61,6 +62,9 @@ def predict(
         The image has other channels or dimensions than the training images.
     """
     asked = {**(settings or run.settings()), "shape": tuple(image.shape[:-1])}
+    if run.network.task.owned == "points":
+        check(run, image.shape, "the image")
+        return next(localise(run, model, [image], asked))
     if run.network.task.owned == "boxes":
         return owned.gather_boxes(_pieces(run, model, image, BOX_TILE), model.decode, asked)
     if run.network.task.owned:
@@ -199,8 +203,7 @@ def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_ab
         return Written(ref.path.name, tuple(written), note=note, source=ref)
     outputs, files = resolve(task.outputs), resolve(task.files) if task.files else None
     made, kept = [], []
-    for frame in frames:
-        prediction = predict(run, model, frame.read())
+    for prediction in _frame_by_frame(run, model, frames):
         made.append(outputs(prediction, run.config, run.facts))
         kept += [prediction] if files else []
     for suffix, first in made[0].items():
@@ -219,10 +222,15 @@ def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_ab
         paths.append(path)
     note = ALIKE * _by_tiles(model, info.shape)
     if files:
-        images = (frame.read() for frame in frames)
-        more, note = files(kept, images, run.facts, pixel_size, target, ref.group)
+        more, note = files(kept, movie(frames), run.facts, pixel_size, target, ref.group)
         paths += more
     return Written(ref.path.name, tuple(paths), note=note, source=ref)
+
+
+def _frame_by_frame(run: Run, model: Model, frames: list[ImageRef]) -> Iterator[Prediction]:
+    if run.network.task.owned == "points":  # of small frames, many at once
+        return localise(run, model, movie(frames), run.settings())
+    return (predict(run, model, image) for image in movie(frames))
 
 
 class _Decoding:
@@ -242,7 +250,7 @@ def _stream(run: Run, model: Model, ref: ImageRef, target: Path, pixel_size: Any
     format: Literal["ome-zarr", "ome-tiff"] = (
         "ome-zarr" if run.config.output_format == "ome-zarr" else "ome-tiff"
     )
-    if run.network.task.owned == "boxes":
+    if run.network.task.owned in ("boxes", "points"):
         found = predict(run, model, image, settings)
         return _described(run, found, image, pixel_size, target, ref.group)  # type: ignore[no-any-return]
     if run.network.task.owned:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from zcdl_common import likeness
 from zcdl_common.display import figure, message
 from zcdl_common.listeners import time_text
 from zcdl_common.run import Run
@@ -16,11 +17,23 @@ from zcdl_common.session import Prepared
 from zcdl_common.training import ready, steps_an_epoch
 
 
+def compare(prepared: Prepared) -> None:
+    """Simulated frames beside the real ones, and where they differ."""
+    from zcdl_common import plots
+
+    found = likeness.compare(prepared.data, prepared.planned)
+    if len(found.simulated):
+        figure(plots.simulated_and_real(found))
+    message("\n".join(likeness.sentences(found)), "good" if found.ok else "warning")
+
+
 def preview(prepared: Prepared) -> None:
     """Patches before and after augmentation, and a measured estimate of the training time."""
     from zcdl_common import plots
     from zcdl_common.patches import Memory, memory_for
 
+    if prepared.data.imitated:
+        compare(prepared)
     run = Run(Path(), prepared.network, prepared.planned, prepared.facts, {})
     model: Any = run.build()
     samples = ready(run, prepared.data.split.train, Memory(memory_for()))

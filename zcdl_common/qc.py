@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zcdl_common import kept
+from zcdl_common import kept, likeness
 from zcdl_common import predict as use
-from zcdl_common.advice import next_steps
+from zcdl_common.advice import MOST, next_steps
 from zcdl_common.data import Data
 from zcdl_common.errors import RunError
 from zcdl_common.files import replacing, write_text
@@ -28,6 +28,8 @@ Say = Callable[[str], None]
 Predict = Callable[[Array], Prediction]
 MOST_LOOKED_AT = 12
 """Images that are judged where none were kept apart for it."""
+MOST_TOLD = 50
+"""Lines about as many images; frames of movies are hundreds."""
 TURNED_AT_MOST = 2**22
 """Voxels up to which the network is also asked about the turned image: volumes take minutes each time."""
 UNSURE = {"uncertainty": "error it expects", "disagreement": "change when turned"}
@@ -87,8 +89,10 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
         scores = partial(scores, reference=reference)
     way_back = opposite(run)
     judged = []
+    told = max(1, len(test) // MOST_TOLD)
     for n, sample in enumerate(test, 1):
-        say(f"judging {sample.name} ({n} of {len(test)})")
+        if n % told == 0:
+            say(f"judging {sample.name} ({n} of {len(test)})")
         judged.append(judge_one(run, model, baseline, settings, sample, scores, way_back))
     table = table_of(judged)
     with replacing(folder / "metrics.csv") as temporary:
@@ -97,7 +101,8 @@ def judge(run: Run, data: Data, say: Say = print) -> dict[str, Any]:
     sets = of_sets(run, [j.methods(task) for j in judged], truths, groups, reference)
     summary = summarise(run, table, groups, baseline, learned, sets)
     summary["threshold"] = settings.get(next(iter(run.network.task.decoding), ""))
-    summary["next"] = next_steps(run, table, summary)
+    unlike = likeness.judge(run, data) if data.imitated else []
+    summary["next"] = [*unlike, *next_steps(run, table, summary)][:MOST]
     write_text(folder / "summary.json", json.dumps(summary, indent=1))
     draw(run, judged, table, summary, settings)
     if run.network.keeps:

@@ -21,7 +21,7 @@ SECOND = {"psnr": "ssim"}
 """Score that is named beside the primary one where the two judge differently."""
 MATTERS = 0.005
 """Difference of the second score below which it agrees."""
-UNKNOWN = "Without {} nobody can say how near the result is to the truth."
+UNKNOWN = "Without clean images nobody can say how near the result is to the truth."
 NOISELESS = 0.995
 """Limit of Pearson's r from which noise is no excuse: it would be written as 1.00."""
 LOOKS = "That a translation looks real proves nothing: it may show what is not in the sample."
@@ -93,8 +93,7 @@ def summarise(
     aside = ("classical_", "input_", "n_true_", "n_found_")
     names = [c for c in table.columns if c != "image" and not c.startswith(aside)]
     nothing = found_nothing(run, table)
-    unknown = UNKNOWN.format(run.network.task.target_label)
-    verdict, sentence = None, f"{unknown} {residuals.sentence(table, baseline.name)}".rstrip()
+    verdict, sentence = None, f"{UNKNOWN} {residuals.sentence(table, baseline.name)}"
     if primary in table:
         unit = "image" if learned else "test image"
         verdict, sentence = _verdict(run, table, groups, baseline.name, unit, sets.comparison)
@@ -106,6 +105,8 @@ def summarise(
             sentence = f"{nothing} The classical method ({baseline.name}): {score}."
         if not run.network.task.paired:
             sentence = f"{sentence} {LOOKS}"
+        if "test is on simulated frames" in run.split_note:
+            sentence += " This was judged on simulated frames: it holds as far as your movies are like them."
         if "strips" in run.split_note:
             sentence = "One field of view: this shows how it works, not how good it is. " + sentence
     if learned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import zipfile
@@ -78,9 +79,7 @@ def export_run(run: Run, data: Data, say: Callable[[str], None] = print) -> Expo
         scales = [
             tuple(n / m for n, m in zip(o.shape[1:-1], scaled.shape[:-1], strict=True)) for o in outputs
         ]
-        info = replace(
-            info, outputs=tuple(replace(o, scale=s) for o, s in zip(info.outputs, scales, strict=True))
-        )
+        info = replace(info, outputs=tuple(map(_scaled, info.outputs, scales)))
         say("writing and testing the package ...")
         target = run.folder / "export" / f"{info.nickname}.zip"
         place = 1 if info.channel_axis == "first" else -1
@@ -92,6 +91,12 @@ def export_run(run: Run, data: Data, say: Callable[[str], None] = print) -> Expo
     ]
     opens = [row._asdict() for row in where_it_opens(info, tuple(weights.files), target.name)]
     return Exported(made.path, rows, opens, made.completeness)
+
+
+def _scaled(output: Output, scale: tuple[float, ...]) -> Output:
+    """An output whose pixels are others than those of the image, and its halo in its own."""
+    halo = tuple(math.ceil(h * s) for h, s in zip(output.halo, scale, strict=True))
+    return replace(output, scale=scale, halo=halo)
 
 
 def test_image(image: Array, step: tuple[int, ...], smallest: tuple[int, ...]) -> Array:

@@ -8,6 +8,7 @@ from zcdl_common.errors import ConfigError
 from zcdl_common.network import Network
 from zcdl_common.networks.care import CARE
 from zcdl_common.networks.cyclegan import CYCLEGAN
+from zcdl_common.networks.deepstorm import DEEPSTORM
 from zcdl_common.networks.fnet import FNET
 from zcdl_common.networks.noise2void import NOISE2VOID
 from zcdl_common.networks.pix2pix import PIX2PIX
@@ -16,7 +17,8 @@ from zcdl_common.networks.unet import UNET
 from zcdl_common.networks.yolo import YOLO
 
 NETWORKS: dict[str, Network] = {
-    network.name: network for network in (UNET, CARE, NOISE2VOID, STARDIST, FNET, PIX2PIX, CYCLEGAN, YOLO)
+    network.name: network
+    for network in (UNET, CARE, NOISE2VOID, STARDIST, DEEPSTORM, FNET, PIX2PIX, CYCLEGAN, YOLO)
 }
 
 

@@ -205,12 +205,15 @@ def _threshold(record: Record) -> str:
     task = record.network.task.name if record.network else ""
     by_hand = any(record.config.get(name) is not None for name in ("threshold", "prob_thresh", "confidence"))
     chosen = "chosen on the validation images"
-    rule = "by the best F1" if task == "detect" else "within one standard error of the best score"
+    rules = {"detect": "by the best F1", "localise": "by the best Jaccard index"}
+    rule = rules.get(task, "within one standard error of the best score")
     origin = "set by hand" if by_hand else f"{chosen}, {rule}"
     if task == "detect":
         least, overlap = f"{threshold:.2g}", record.settings.get("nms_iou")
         apart = f"; of two of a class with an IoU above {overlap:g}, the surer" if overlap else ""
         return f"Boxes with a score of at least {least}, {origin}, were kept{apart}."
+    if task == "localise":
+        return f"Positions with a confidence of at least {threshold:.2g}, {origin}, were kept."
     what = "Objects" if task == "instances" else "Pixels"
     verb = "were kept" if what == "Objects" else "were taken for foreground"
     overlap = record.settings.get("nms_thresh")

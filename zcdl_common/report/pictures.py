@@ -19,6 +19,7 @@ MOST_BYTES = 150_000
 
 CAPTIONS = {
     "examples": "Test images: input, truth, network, classical method, and where the network errs.",
+    "likeness": "Real frames beside simulated ones, which the network learned from, in the same grey values.",
     "removed": "Input minus result: noise should look like noise, without outlines of the structures.",
     "uncertainty": "How far the network expects to be wrong, and how far it is.",
     "disagreement": "How much the prediction changes as the image is turned, and how far it is off.",

@@ -94,7 +94,7 @@ class Record:
         """Whether any scored image has a truth; without pairs or targets, test images alone may have one."""
         if self.network is None or (self.network.task.paired and self.network.task.needs_target):
             return True
-        return "psnr" in (self.summary.get("metrics") or {})
+        return bool({"psnr", "jaccard"} & set(self.summary.get("metrics") or {}))
 
     @property
     def tested(self) -> str:
