@@ -31,6 +31,20 @@ CASES = {
             "patches_per_image": 2,
         },
     },
+    "deepstorm": {
+        "2d": {
+            "dataset": "sim_localise",
+            "density": (0.4, 1.2),
+            "photons": (300, 3000),
+            "background": (12, 18),
+            "sigma_nm": (125, 135),
+            "patch_size": (16, 16),
+            "upsampling": 4,
+            "filters": 4,
+            "batch_size": 4,
+            "patches_per_image": 1,
+        },
+    },
     "care": {
         "2d": {
             "dataset": "sim_restore_2d",

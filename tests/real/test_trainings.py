@@ -23,6 +23,8 @@ STAINS = "pix2pix/hagen2021_actin_to_mito"
 TISSUE = "cyclegan/dsb2018_histology_fluorescence"
 NEURONS = "fnet/isl_phase_to_fluo"
 BLOOD = "yolo/bccd"
+TUBES = "deepstorm/bundled_tubes_hd_sim"
+EMITTERS = "deepstorm/random_emitters_sim"
 
 
 def pairs(folder):
@@ -97,6 +99,7 @@ METHODS = ("network", "classical")
 TRANSLATED = ("pearson_r", "psnr", "ssim", "nrmse")
 VOXEL = (0.8, 0.4, 0.4)
 """Assumed size (Z, Y, X) in micrometres where light is computed."""
+JACCARD = ("jaccard", "jaccard_100", "jaccard_50")
 RESIDUAL = ("residual_white", "residual_structure", "residual_correlation", "residual_coarse")
 
 
@@ -165,6 +168,17 @@ def blood(annotations):
     return images
 
 
+def molecules(folder):
+    """Crowded frames of an EMCCD, with its offset and gain, and the true positions."""
+
+    def movies(real, made):
+        named = {"source": "frames.tif", "target": "ground_truth.csv"}
+        camera = {"camera": "emccd", "camera_offset": 98, "camera_gain": 48.5, "pixel_size": 0.1}
+        return {**{k: str(real / folder / name) for k, name in named.items()}, **camera}
+
+    return movies
+
+
 def noisy_as_they_are(folder):
     """Images without a truth."""
     return lambda real, made: {"source": str(real / folder)}
@@ -218,6 +232,8 @@ LONG = [
          ("map50", "map50_95", "ap50_RBC", "ap50_WBC", "ap50_Platelets")),
     Case("yolo", "boxes of stardist2d/dsb2018_256", at("stardist2d/dsb2018_256"), 8,
          lambda s: beats(s, "map50"), ("map50", "map50_95", "f1_50"), "YX"),
+    *(Case("deepstorm", name, molecules(name), 9, lambda s: beats(s, *JACCARD), (*JACCARD, "rmse_nm"), "TYX")
+      for name in (TUBES, EMITTERS)),
     Case("cyclegan", TISSUE, at(TISSUE), 10, looks_real,
          ("feature_distance", "set_distance", "intensity_distance", "cycle_error"), "YX"),
 ]  # fmt: skip
