@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from zcdl_common.networks.deepstorm import DeepStormConfig
 
 from zcdl_common.augment.points import cut_points, flip_and_turn_points
 from zcdl_common.models import _heat
 from zcdl_common.models.deepstorm import FILLER, VALIDATED, DeepStormModel
+from zcdl_common.networks.deepstorm import DeepStormConfig
 from zcdl_common.smlm import simulate
 from zcdl_common.task import Facts, Sample
 from zcdl_common.tiles import predict_tiled, predict_whole, tiles
