@@ -156,9 +156,8 @@ def schedule(
     def plateau(moment: Moment) -> float:
         halvings, waited, best = 0, 0, None
         for row in moment.history:
-            value = row[monitor.key or "loss"]
-            if best is None or monitor.better(value, best):
-                best, waited = value, 0
+            if best is None or monitor.better(row, best):
+                best, waited = row, 0
             else:
                 waited += 1
             if waited >= patience:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import tempfile
 import time
@@ -50,9 +49,8 @@ def best_epoch(history: History, rule: Best) -> int:
     """
     best, index = None, len(history) - 1
     for i, row in enumerate(history if rule.key else []):
-        value = row.get(rule.key, math.nan)
-        if rule.better(value, best):
-            best, index = value, i
+        if rule.better(row, best):
+            best, index = row, i
     return index
 
 

@@ -105,7 +105,7 @@ class LiveView(Quiet):
             assert self.sample is not None
             self._held_out = held_out(self.run, self.sample)
         image, limits, truth = self._held_out
-        task, facts = self.run.network.task, self.run.facts
+        task, facts, rule = self.run.network.task, self.run.facts, self.run.network.best
         found = predict(self.run, moment.model, image, limits)
         score = None
         if truth is not None:
@@ -113,7 +113,7 @@ class LiveView(Quiet):
         figure = plots.live(
             moment.history, image, found.main, truth, score,
             metric=self.run.network.primary, draw=task.drawing(facts), pixel_size=facts.pixel_size,
-            picked=bool(self.run.network.best.key),
+            best=best_epoch(moment.history, rule) + 1, picked=bool(rule.key),
         )  # fmt: skip
         return plots.png(figure), int(80 * figure.get_figwidth())
 

@@ -56,12 +56,22 @@ class Best:
     key: str = "val_loss"
     mode: Literal["min", "max"] = "min"
 
-    def better(self, value: float, than: float | None) -> bool:
+    def better(self, row: Mapping[str, float], than: Mapping[str, float] | None) -> bool:
+        """Whether an epoch is better than another, by their rows of the table; one without score never is.
+
+        Of equal scores that with the smaller validation loss is better: a score stays at 0 while a network
+        knows nothing yet, and at 1 once images are easy for it, and both say nothing about what it learns.
+        """
         if not self.key:
             return True
-        if than is None or np.isnan(than):
-            return not np.isnan(value)
-        return value < than if self.mode == "min" else value > than
+        if np.isnan(row.get(self.key, np.nan)):
+            return False
+        return than is None or self._rank(row) > self._rank(than)
+
+    def _rank(self, row: Mapping[str, float]) -> tuple[float, float]:
+        sign = -1 if self.mode == "min" else 1
+        score, loss = sign * row.get(self.key, np.nan), -row.get("val_loss", np.nan)
+        return (-np.inf if np.isnan(score) else score, -np.inf if np.isnan(loss) else loss)
 
 
 @dataclass(frozen=True)

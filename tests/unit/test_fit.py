@@ -216,44 +216,53 @@ def test_a_loss_that_is_no_number_ends_training_and_is_never_saved(tmp_path, bad
     assert checkpoint.newest(tmp_path).epoch == 2
 
 
-def scored(values):
-    """A model whose validation scores are `values`."""
+def scored(values, losses=None):
+    """A model whose validation scores are `values`, and whose validation losses are `losses`."""
 
     class Scored(Line):
         def validate(self, samples):
-            return {"val_map50": values[len(self.seen) // STEPS - 1]}
+            epoch = len(self.seen) // STEPS - 1
+            return {"val_map50": values[epoch]} | ({"val_loss": losses[epoch]} if losses else {})
 
     return Scored()
 
 
 @pytest.mark.parametrize(
-    ("values", "mode", "ends"),
+    ("values", "losses", "mode", "ends"),
     [
-        ([3, 2, 2.5, 2.5, 1], "min", 4),
-        ([0.1, 0.5, 0.4, 0.6, 0.5], "max", 5),
-        ([0.1, 0.5, 0.4, 0.5, 0.9], "max", 4),
-        ([math.nan, math.nan, 0.5, 0.6, 0.7], "max", 5),
+        ([3, 2, 2.5, 2.5, 1], None, "min", 4),
+        ([0.1, 0.5, 0.4, 0.6, 0.5], None, "max", 5),
+        ([0.1, 0.5, 0.4, 0.5, 0.9], None, "max", 4),
+        ([math.nan, math.nan, 0.5, 0.6, 0.7], None, "max", 5),
+        ([0, 0, 0, 0, 0.1], [5, 4, 3, 2, 1], "max", 5),  # it learns, though nothing is found yet
+        ([0, 0, 0, 0, 0.1], [5, 4, 4, 6, 1], "max", 4),
+        ([1, 1, 1, 1, 1], [5, 4, 6, 5, 1], "max", 4),  # nothing is left to find, and it learns by heart
     ],
 )
-def test_early_stop_counts_from_the_best_epoch(values, mode, ends):
-    said, history = run(scored(values), hear=[listeners.EarlyStop(Best("val_map50", mode), 2)])
+def test_early_stop_counts_from_the_best_epoch(values, losses, mode, ends):
+    said, history = run(scored(values, losses), hear=[listeners.EarlyStop(Best("val_map50", mode), 2)])
     assert len(history) == ends
     assert ("No progress for 2 epochs" in said) == (ends < EPOCHS)
 
 
 @pytest.mark.parametrize(
-    ("values", "rule", "best"),
+    ("values", "losses", "rule", "best"),
     [
-        ([0.1, 0.5, 0.4, 0.5, 0.3], Best("val_map50", "max"), 2),
-        ([0.1, 0.5, 0.05, 0.5, 0.3], Best("val_map50", "min"), 3),
-        ([0.1, 0.5, 0.4, 0.5, 0.3], Best(""), 5),
-        ([math.nan, 0.5, math.nan, 0.7, math.nan], Best("val_map50", "max"), 4),
-        ([math.nan, math.nan, 0.5, math.nan, 0.7], Best("val_map50", "min"), 3),
-        ([math.nan] * 5, Best("val_map50", "max"), 5),
+        ([0.1, 0.5, 0.4, 0.5, 0.3], None, Best("val_map50", "max"), 2),
+        ([0.1, 0.5, 0.05, 0.5, 0.3], None, Best("val_map50", "min"), 3),
+        ([0.1, 0.5, 0.4, 0.5, 0.3], None, Best(""), 5),
+        ([math.nan, 0.5, math.nan, 0.7, math.nan], None, Best("val_map50", "max"), 4),
+        ([math.nan, math.nan, 0.5, math.nan, 0.7], None, Best("val_map50", "min"), 3),
+        ([math.nan] * 5, None, Best("val_map50", "max"), 5),
+        ([0] * 5, [5, 3, 2, 4, 3], Best("val_map50", "max"), 3),
+        ([0, 0.5, 0.5, 0.4, 0.5], [5, 3, 2, 1, 4], Best("val_map50", "max"), 3),
+        ([0.2] * 5, [5, 3, 2, 4, 3], Best("val_map50", "min"), 3),
+        ([0] * 5, [math.nan, 3, math.nan, 2, 2], Best("val_map50", "max"), 4),
+        ([math.nan] * 5, [5, 3, 2, 4, 3], Best("val_map50", "max"), 5),
     ],
 )
-def test_the_best_weights_are_those_of_the_best_epoch(tmp_path, values, rule, best):
-    model, weights = scored(values), {}
+def test_the_best_weights_are_those_of_the_best_epoch(tmp_path, values, losses, rule, best):
+    model, weights = scored(values, losses), {}
     note = listeners.Quiet()
     note.epoch = lambda moment: weights.update({moment.epoch: model.w})
     run(model, hear=[listeners.Weights(tmp_path / "weights", rule), note])
@@ -387,9 +396,9 @@ def test_a_kill_while_the_best_weights_are_copied_leaves_whole_ones(tmp_path, mo
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_any_number_is_better_than_none_and_a_column_may_be_empty(mode):
     rule = Best("val_iou", mode)
-    assert rule.better(0.3, math.nan) and not rule.better(math.nan, math.nan)
-    assert not rule.better(math.nan, 0.3)
-    rows = [{"val_iou": v} for v in (math.nan, 0.3, math.nan)]
+    rows = nothing, score, _ = [{"val_iou": v} for v in (math.nan, 0.3, math.nan)]
+    assert rule.better(score, nothing) and not rule.better(nothing, nothing)
+    assert not rule.better(nothing, score)
     assert listeners.best_epoch(rows, rule) == 1
     assert listeners.best_epoch([{}, *rows, {}], rule) == 2, "an older table may lack the column"
     assert listeners.best_epoch([{"val_iou": math.nan}] * 3, rule) == 2

@@ -1,6 +1,7 @@
 """The live view: told every step, drawn now and then, and never a reason to lose a training."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from held import Held
 from zcdl_common import live
 from zcdl_common.data import Data
 from zcdl_common.fit import Moment
+from zcdl_common.network import Best
 from zcdl_common.networks.unet import UNET, UNetConfig
 from zcdl_common.plots import style
 from zcdl_common.run import Run
@@ -84,7 +86,24 @@ def test_the_last_epoch_is_drawn_with_the_score_of_the_prediction(run, data, mon
     view.epoch(moment(epoch=3, step=4, done=3))
     assert view.problem == ""
     assert (drawn["rows"], drawn["score"], drawn["metric"]) == (3, 1.0, "iou")
+    assert (drawn["best"], drawn["picked"]) == (3, True)
     assert bytes(view.image.value).startswith(b"\x89PNG")
+
+
+def test_the_best_epoch_that_is_marked_is_the_one_that_is_kept(run, data, monkeypatch):
+    marked = []
+
+    def picture(*_, best, **more):
+        marked.append(best)
+        return style.new_figure(2, 1)
+
+    monkeypatch.setattr("zcdl_common.plots.live", picture)
+    by_score = replace(run, network=replace(run.network, best=Best("val_iou", "max")))
+    now = moment(epoch=3, step=4, done=3)
+    for row, score in zip(now.history, (0.2, 0.7, 0.5), strict=True):
+        row["val_iou"] = score
+    live.LiveView(by_score, data).epoch(now)
+    assert marked == [2]
 
 
 def test_pictures_keep_to_their_share_of_the_time(run, data, monkeypatch):

@@ -18,6 +18,7 @@ from skimage.filters import gaussian
 
 from zcdl_common import plots
 from zcdl_common.errors import RunError
+from zcdl_common.network import Best
 from zcdl_common.networks.cyclegan import CYCLEGAN
 from zcdl_common.networks.pix2pix import PIX2PIX
 from zcdl_common.networks.stardist import STARDIST
@@ -574,7 +575,10 @@ def test_best_epoch_follows_the_rule_of_the_network_and_skips_broken_rows(tmp_pa
     write_table(
         tmp_path / "losses.csv", [{"epoch": e, "loss": 1, "val_loss": v, "seconds": 1} for e, v in rows]
     )
-    assert best_row(read_record(tmp_path))[1]["epoch"] == "2"
+    record = read_record(tmp_path)
+    assert best_row(record)[1]["epoch"] == "2"
+    by_score = replace(record.network, best=Best("loss", "max"))  # the same in all: the loss decides
+    assert best_row(replace(record, network=by_score))[1]["epoch"] == "2"
     assert "weights of epoch 2" in " ".join(methods(read_record(tmp_path)))
 
 

@@ -85,6 +85,7 @@ def live(
     metric: str = "",
     draw: Draw = draw_segmentation,
     pixel_size: PixelSize = None,
+    best: int | None = None,
     picked: bool = True,
 ) -> Figure:
     """While training: the loss so far, and what the network now says of one held-out image.
@@ -99,8 +100,8 @@ def live(
         What `draw` draws over it.
     score
         Score of this prediction, shown with the name of `metric`.
-    picked
-        Whether an epoch is picked as the best.
+    best, picked
+        As for `losses`.
     """
     data = style.columns(table)
     epochs = style.numbers(data.get("epoch", []))
@@ -110,7 +111,7 @@ def live(
     widths = [3.4] + [float(np.clip(height / tall, 1.2, 4.5))] * len(pictures)
     figure = style.new_figure(sum(widths) + 0.4, height + 0.6)
     curve, *panels = figure.subplots(1, len(widths), width_ratios=widths)
-    _loss_lines(curve, data, epochs, best_epoch(table) if picked else None)
+    _loss_lines(curve, data, epochs, (best_epoch(table) if best is None else best) if picked else None)
     if _positive(data):
         curve.set_yscale("log")
     style.tidy(curve, "epoch", "loss", "Loss")

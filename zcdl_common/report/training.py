@@ -12,21 +12,20 @@ def best_row(record: Record) -> tuple[str, dict[str, str]] | None:
 
     Rows whose score is missing or no number never win.
     """
+    from zcdl_common.listeners import best_epoch
     from zcdl_common.network import Best
 
     rule = record.network.best if record.network else Best()
-    rows = [row for row in record.losses if _is_number(row.get(rule.key))]
-    if not rule.key or not rows:
+    rows = [{key: _number(row.get(key)) for key in (rule.key, "val_loss")} for row in record.losses]
+    if not rule.key or all(math.isnan(row[rule.key]) for row in rows):
         return None
-    best, least = rows[0], float(rows[0][rule.key])
-    for row in rows[1:]:
-        if rule.better(float(row[rule.key]), least):
-            best, least = row, float(row[rule.key])
-    return rule.key, best
+    return rule.key, record.losses[best_epoch(rows, rule)]
 
 
-def _is_number(text: str | None) -> bool:
+def _number(text: str | None) -> float:
+    """NaN for what is no finite number."""
     try:
-        return math.isfinite(float(text or ""))
+        value = float(text or "nan")
     except ValueError:
-        return False
+        return math.nan
+    return value if math.isfinite(value) else math.nan
