@@ -308,6 +308,33 @@ def test_one_table_or_coco_file_serves_all_images_that_it_names(tmp_path):
     assert set(opened(refs, table)[1]) == {"b"}
 
 
+@pytest.mark.parametrize(
+    ("head", "first"), [("image,class,x,y,w,h,Frame", 0), ("Image,Class,BX,BY,Width,Height,Frame", 1)]
+)
+def test_frames_of_a_movie_get_the_boxes_of_their_number(tmp_path, head, first):
+    movie = np.zeros((3, *SHAPE), np.uint8)
+    (tmp_path / "i").mkdir()
+    tifffile.imwrite(tmp_path / "i" / "m.tif", movie, imagej=True, metadata={"axes": "TYX"})
+    refs = find_images(str(tmp_path / "i"), "source")
+    rows = [("m", "A", 1, 2, 3, 4, 0), ("m", "B", 5, 6, 7, 8, 2), ("m", "C", 9, 9, 9, 9, 0)]
+    lines = [",".join(map(str, (*row[:-1], row[-1] + first))) for row in rows]
+    table = tmp_path / "all.csv"
+    table.write_text("\n".join([head, *lines]) + "\n")
+    found = {name: target.read() for name, target in opened(refs, table)[1].items()}
+    assert {name: boxes.classes for name, boxes in found.items()} == {
+        "m_t000": ("A", "C"), "m_t001": (), "m_t002": ("B",)
+    }  # fmt: skip
+    assert found["m_t002"].yxyx.tolist() == [[6, 5, 14, 12]]
+    with pytest.raises(DataError, match="several frames of m"):
+        read_csv(table, "m", SHAPE)
+    table.write_text("\n".join([head, *lines, f"m,A,1,2,3,4,{3 + first}"]) + "\n")
+    with pytest.raises(DataError, match="time frame 3 of m, counted from 0, but the movie has 3 frames"):
+        opened(refs, table)[1]["m_t000"].read()
+    without = [line.rpartition(",")[0] for line in (head, *lines)]
+    table.write_text("\n".join(without) + "\n")
+    assert [len(target.read()) for target in opened(refs, table)[1].values()] == [3, 3, 3]
+
+
 def test_a_table_of_one_image_belongs_to_the_image_of_its_name(tmp_path):
     refs = images(tmp_path / "i", "a.png", "b.png")
     write_csv(tmp_path / "t" / "a.csv", {"renamed.png": FOUND})
@@ -442,6 +469,8 @@ def test_wrong_coco_files_are_explained(tmp_path, text, said):
         ("class,x,y,w,h\n,1,2,3,4\n", "line 2: the class is empty"),
         ("image,x,y,w,h\n,1,2,3,4\n", "line 2: the image is not named"),
         ("image,x,y,w,h\na,1,2,3,4\nb,1,2,3,4\n", "boxes of 2 images"),
+        ("frame,x,y,w,h\n0.5,1,2,3,4\n", "line 2: frame is '0.5', .* 0 for the first"),
+        ("Frame,BX,BY,Width,Height\n0,1,2,3,4\n", "line 2: frame is '0', .* 1 for the first"),
         ("filename,width,height,xmin,ymin,xmax,ymax\na,48,64,1,2,3,4\n", "64 x 48 pixels"),
     ],
 )

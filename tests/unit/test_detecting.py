@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from zcdl_common import detecting, detections
 from zcdl_common.boxes import Boxes, iou
+from zcdl_common.boxes.annotations import open_boxes
 from zcdl_common.boxes.coco import read_coco
 from zcdl_common.boxes.regions import read_roi_boxes
 from zcdl_common.boxes.suppress import suppress
@@ -16,6 +17,7 @@ from zcdl_common.boxes.table import read_csv, write_csv
 from zcdl_common.boxes.yolo import read_yolo
 from zcdl_common.compare import compare
 from zcdl_common.errors import DataError
+from zcdl_common.images import find_images
 from zcdl_common.metrics.statistics import Interval
 from zcdl_common.task import Facts, Prediction
 
@@ -339,7 +341,21 @@ def test_a_movie_becomes_one_table_by_frame(tmp_path, main):
     assert [p.name for p in paths] == ["field_1_boxes.csv"] and "movie" in note
     table = pd.read_csv(paths[0])
     assert sorted(set(table["frame"])) in ([0, 1, 2], [1, 2, 3]) and len(table) == 3 * max(1, len(main))
-    assert detections.gather(tmp_path, facts_for()) is None
+    assert detections.gather(tmp_path, facts_for(), {}) is None
+
+
+def test_the_table_of_a_movie_annotates_its_frames(tmp_path):
+    frames = [said(FOUND), said([]), said(FOUND[:1])]
+    pixels = np.zeros((3, 64, 80), np.uint8)
+    tifffile.imwrite(tmp_path / "field_1.tif", pixels, imagej=True, metadata={"axes": "TYX"})
+    images = [plane[..., np.newaxis] for plane in pixels]
+    (path,), _ = detections.files(frames, images, facts_for(), None, tmp_path, "field_1")
+    pairing, targets = open_boxes(find_images(str(tmp_path), "source"), str(path), "target", {})
+    assert not pairing.without_target and len(targets) == 3
+    for target, frame in zip(targets, frames, strict=True):
+        back, main = target.read(), frame.main
+        assert back.classes == tuple(NAMES[int(c)] for c in main[:, 4])
+        np.testing.assert_allclose(back.yxyx, main[:, :4], rtol=1e-6)
 
 
 def test_too_many_boxes_leave_out_regions_and_huge_images_the_picture(tmp_path, monkeypatch):

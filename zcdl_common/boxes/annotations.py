@@ -68,7 +68,8 @@ class Annotation:
         suffix = self.path.suffix.lower()
         if is_roi_file(self.path):
             return read_roi_boxes(self.path, image.frame)
-        shape = image.info().shape
+        info = image.info()
+        shape = info.shape
         if suffix == ".xml":
             return read_voc(self.path, shape)
         if suffix == ".txt":
@@ -76,7 +77,7 @@ class Annotation:
         if suffix == ".json":
             return read_coco(self.path, self.entry, shape)
         if suffix == ".csv":
-            return read_csv(self.path, self.entry, shape)
+            return read_csv(self.path, self.entry, shape, image.frame, info.frames)
         return read_label_boxes(self.path, image)
 
 

@@ -7,12 +7,16 @@ import io
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from zcdl_common.boxes import Boxes
 from zcdl_common.boxes.reading import UNNAMED, listed, number, read_text, refuse_other_size
 from zcdl_common.errors import DataError
 from zcdl_common.files import write_text
 from zcdl_common.formats import naming
+from zcdl_common.task import Array
 
 COLUMNS = ("image", "class", "y0", "x0", "y1", "x1")
 """Of the tables that are written here; a column ``score`` follows where a network made them."""
@@ -27,14 +31,32 @@ _SIDES = (
     ("top", "left", "height", "width"),
     ("bbox_y", "bbox_x", "bbox_height", "bbox_width"),
 )
+_FRAME = "frame"
 _FORMS = "image, class, y0, x0, y1, x1; filename, class, xmin, ymin, xmax, ymax; image, class, x, y, w, h"
 
-_Table = Mapping[str, tuple[tuple[float, float], Boxes]]
-"""By the name of an image ("" where the table names none): its size YX if told, and its boxes."""
+
+class _Entry(NamedTuple):
+    """What a table says of one image."""
+
+    size: tuple[float, float]
+    """YX if told, else 0."""
+    boxes: Boxes
+    frames: Array | None
+    """Time frame of each box, from 0: int (N,); None where the table has no such column."""
 
 
-def read_csv(path: Path, image: str = "", shape: Sequence[int] | None = None) -> Boxes:
-    """Boxes of one image.
+_Table = Mapping[str, _Entry]
+"""By the name of an image ("" where the table names none)."""
+
+
+def read_csv(
+    path: Path,
+    image: str = "",
+    shape: Sequence[int] | None = None,
+    frame: int | None = None,
+    frames: int | None = None,
+) -> Boxes:
+    """Boxes of one image, or of one time frame of a movie.
 
     Parameters
     ----------
@@ -46,11 +68,17 @@ def read_csv(path: Path, image: str = "", shape: Sequence[int] | None = None) ->
         Name as in `csv_images`; "" takes every row.
     shape
         Size YX of the image, to be compared with columns width and height that tell it.
+    frame
+        Time frame, from 0, whose boxes are wanted where a column ``frame`` tells them apart. In tables of
+        Fiji (BX, BY, Width, Height) it counts from 1, as Fiji does, in all others from 0. Without such a
+        column boxes belong to all frames.
+    frames
+        How many the movie has, to be compared with the column.
 
     Raises
     ------
     DataError
-        Columns are missing, a row has no numbers, the image is not named, or has another size.
+        Columns are missing, a row has no numbers, the image is not named, has another size, or other frames.
     """
     table = _read(path)
     if not image:
@@ -62,9 +90,29 @@ def read_csv(path: Path, image: str = "", shape: Sequence[int] | None = None) ->
             )
     if image and image not in table:
         raise DataError(f"{path} has no row for the image {image!r}. It names {', '.join([*table][:5])} ...")
-    said, boxes = table.get(image, ((0.0, 0.0), listed((), ())))
-    refuse_other_size(path, said, shape)
-    return boxes
+    entry = table.get(image)
+    if entry is None:
+        return listed((), ())
+    refuse_other_size(path, entry.size, shape)
+    if entry.frames is None:
+        return entry.boxes
+    last = int(entry.frames.max(initial=0))
+    if frame is None and last:
+        raise DataError(
+            f"{path} holds boxes of several frames of {image or 'a movie'}, where those of one image are "
+            "asked for. Use it with the movie on which they were found or drawn."
+        )
+    if frames is not None and last >= frames:
+        raise DataError(
+            f"{path} holds boxes of time frame {last} of {image or 'a movie'}, counted from 0, but the movie "
+            f"has {frames} frames. If its column frame starts at 1 for the first one, subtract 1 from all."
+        )
+    return entry.boxes.at(entry.frames == (frame or 0))
+
+
+def by_frame(path: Path) -> bool:
+    """Whether a table tells the time frames of movies apart."""
+    return any(entry.frames is not None for entry in _read(path).values())
 
 
 def csv_images(path: Path) -> tuple[str, ...]:
@@ -123,7 +171,8 @@ def _parsed(path: Path, _modified: int, _size: int) -> _Table:
         next((columns[name] for name in names if name in columns), None) for names in (_IMAGE, _CLASS, _SCORE)
     )
     sizes: dict[str, tuple[float, float]] = {}
-    found: dict[str, list[tuple[str, list[float], float]]] = {}
+    found: dict[str, list[_Row]] = {}
+    first = 1 if place == _SIDES[0] else 0
     for i, row in enumerate(rows[1:], start=2):
         cells = [cell.strip() for cell in row] + [""] * (len(rows[0]) - len(row))
         if not any(cells):
@@ -146,15 +195,34 @@ def _parsed(path: Path, _modified: int, _size: int) -> _Table:
         label = cells[kind] if kind is not None else UNNAMED
         if not label:
             raise DataError(f"{path}, line {i}: the class is empty. Write its name, or delete the line.")
-        boxes.append(
-            (label, [top, left, bottom, right], number(cells[score]) if score is not None else float("nan"))
-        )
+        frame = number(cells[columns[_FRAME]]) - first if _FRAME in columns else 0
+        if frame != frame or frame < 0 or frame != int(frame):
+            raise DataError(
+                f"{path}, line {i}: frame is {cells[columns[_FRAME]]!r}, and must be a whole number, {first} "
+                "for the first one. Correct the line, or delete the column where there is but one image."
+            )
+        certainty = number(cells[score]) if score is not None else float("nan")
+        boxes.append(_Row(label, [top, left, bottom, right], certainty, int(frame)))
         if corners and {"height", "width"} <= set(columns):
             sizes[name] = number(cells[columns["height"]]), number(cells[columns["width"]])
-    return {name: (sizes.get(name, (0.0, 0.0)), _boxes(entries)) for name, entries in found.items()}
+    return {
+        name: _Entry(
+            sizes.get(name, (0.0, 0.0)),
+            _boxes(entries),
+            np.array([row.frame for row in entries], int) if _FRAME in columns else None,
+        )
+        for name, entries in found.items()
+    }
 
 
-def _boxes(entries: Sequence[tuple[str, list[float], float]]) -> Boxes:
-    scores = [score for _, _, score in entries]
-    scored = bool(entries) and all(score == score for score in scores)
-    return listed((n for n, _, _ in entries), (b for _, b, _ in entries), scores if scored else None)
+class _Row(NamedTuple):
+    label: str
+    yxyx: list[float]
+    score: float
+    frame: int
+
+
+def _boxes(rows: Sequence[_Row]) -> Boxes:
+    scores = [row.score for row in rows]
+    scored = bool(rows) and all(score == score for score in scores)
+    return listed((row.label for row in rows), (row.yxyx for row in rows), scores if scored else None)

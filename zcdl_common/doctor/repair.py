@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from zcdl_common.boxes.annotations import Annotation, all_boxes
-from zcdl_common.boxes.table import write_csv
+from zcdl_common.boxes.table import by_frame, write_csv
 from zcdl_common.doctor import boxes
 from zcdl_common.doctor.findings import Report
 from zcdl_common.doctor.masks import single_channel
@@ -162,6 +162,8 @@ def _mend_boxes(file: _File, samples: Sequence[Sample], place: Path) -> Path:
     """Write the boxes of all images that a file speaks of as a table."""
     targets = {s.target for s in samples if s.target is not None and s.target.path == file.path}
     annotations = [target for target in targets if isinstance(target, Annotation)]
+    if file.path.suffix.lower() == ".csv" and by_frame(file.path):
+        raise DataError("its boxes belong to single frames of a movie; correct them in the table itself")
     mended = all_boxes(file.path) if any(one.entry for one in annotations) else {}
     for one in annotations:
         image = replace(one.image, region=None)

@@ -239,6 +239,21 @@ def test_boxes_in_the_image_file_itself_are_not_mended(tmp_path):
     assert "could not be repaired" in line and "as a zip" in line
 
 
+def test_a_table_of_the_frames_of_a_movie_is_not_mended_but_its_faults_are_said(tmp_path):
+    path = tmp_path / "images" / "m.tif"
+    path.parent.mkdir()
+    movie = np.zeros((2, 100, 100), np.uint8)
+    tifffile.imwrite(path, movie, imagej=True, metadata={"axes": "TYX"})
+    table = tmp_path / "m.csv"
+    table.write_text("frame,image,class,y0,x0,y1,x1\n0,m,cell,5,5,40,40\n1,m,cell,5,5,40,104\n")
+    before = table.read_text()
+    samples, _ = sampled(tmp_path, table)
+    report = check(samples, task=DETECT)
+    assert report.repairable
+    (line,) = repair(samples, report, tmp_path / "repaired")
+    assert "single frames of a movie" in line and table.read_text() == before
+
+
 def test_real_voc_files_are_those_of_yolo_after_the_repair(real_data, tmp_path):
     bccd = real_data / "yolo" / "bccd"
     samples, refs = [], []
