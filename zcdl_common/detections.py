@@ -139,14 +139,19 @@ def measure(
     return table
 
 
-def gather(folder: Path, facts: Facts) -> Path | None:
-    """Join the tables of all images of a folder into ``boxes_coco.json``; None where there is none."""
+def gather(folder: Path, facts: Facts, names: Mapping[str, str]) -> Path | None:
+    """Join the tables of all images of a folder into ``boxes_coco.json``; None where there is none.
+
+    `names` gives images their file names with endings, as COCO wants them; others, predicted earlier, keep
+    the name of their table.
+    """
     found, sizes = {}, {}
     for path in sorted(folder.glob(f"*{TABLE}")):
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"class": str})
         if "frame" in table:  # of a movie: its frames are no images
             continue
-        image = path.name.removesuffix(TABLE)
+        stem = path.name.removesuffix(TABLE)
+        image = names.get(stem, stem)
         sizes[image] = table[["height", "width"]].iloc[0].tolist()
         rows = table.dropna(subset=list(COLUMNS[2:]))
         corners = rows[list(COLUMNS[2:])].to_numpy(np.float32)

@@ -182,7 +182,8 @@ def predict_folder(
             done.append(Written(name, problem=said))
     progress(len(movies), len(movies), "")
     if run.network.task.gathered and target.exists():
-        resolve(run.network.task.gathered)(target, run.facts)
+        names = {frames[0].group: frames[0].path.name for frames in movies}
+        resolve(run.network.task.gathered)(target, run.facts, names)
     return done
 
 

@@ -179,8 +179,8 @@ class Task:
     input that are no images, from a prediction and an image (Z)YXC a frame, and says what was left out; empty
     where there are none. Of an image larger than memory both are files to be sliced."""
     gathered: str = ""
-    """``(folder, facts) -> path or None``: joins the files of all inputs into one more; empty: nothing to
-    join."""
+    """``(folder, facts, {stem: name of the input}) -> path or None``: joins the files of all inputs into one
+    more; empty: nothing to join."""
     owned: Literal["", "labels", "boxes", "points"] = ""
     """Where a prediction is objects: a label image, with ``points`` and ``scores`` in its extras, boxes, or
     points. Tile by tile, each object then comes from the tile whose core holds its point or its centre."""

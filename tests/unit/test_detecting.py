@@ -299,7 +299,7 @@ def test_boxes_in_files_are_read_again(tmp_path):
         "field_1_boxes.csv", "classes.txt", "field_1.txt", "field_1_RoiSet.zip", "field_1_boxes.png",
     }  # fmt: skip
     assert not note and all(p.exists() for p in paths)
-    merged = detections.gather(tmp_path, facts_for())
+    merged = detections.gather(tmp_path, facts_for(), {})
     read = {
         "csv": read_csv(tmp_path / "field_1_boxes.csv", "field_1", (64, 80)),
         "yolo": read_yolo(tmp_path / "field_1.txt", (64, 80)),
@@ -330,9 +330,9 @@ def test_an_image_without_objects_has_files_that_say_so(tmp_path):
     assert len(read_csv(tmp_path / "field_1_boxes.csv", "field_1", (64, 80))) == 0
     assert len(read_yolo(tmp_path / "field_1.txt", (64, 80))) == 0
     written(tmp_path, said(FOUND), stem="field_2")
-    merged = detections.gather(tmp_path, facts_for())
-    assert [len(read_coco(merged, name, (64, 80))) for name in ("field_1", "field_2")] == [0, 3]
-    assert detections.gather(tmp_path / "nowhere", facts_for()) is None
+    merged = detections.gather(tmp_path, facts_for(), {"field_2": "field_2.png"})
+    assert [len(read_coco(merged, name, (64, 80))) for name in ("field_1", "field_2.png")] == [0, 3]
+    assert detections.gather(tmp_path / "nowhere", facts_for(), {}) is None
 
 
 @pytest.mark.parametrize("main", [FOUND, []])
@@ -421,7 +421,7 @@ def test_results_of_section_7_are_compared_by_their_tables(both):
     for name, b in images.items():
         main = np.column_stack([b.yxyx, [0, 1]])
         written(found, said(main), stem=name[:-4], names=("a", "b"))
-    detections.gather(found, facts_for(("a", "b")))
+    detections.gather(found, facts_for(("a", "b")), {name[:-4]: name for name in images})
     assert compare(str(found), str(truth), "detect")[-1]["map50"] == 1
 
 
