@@ -101,6 +101,20 @@ def test_suppression_of_a_crowded_image_takes_no_minutes():
     assert len(kept) > 10_000 and time.perf_counter() - begin < 20
 
 
+def test_one_huge_box_does_not_slow_the_suppression_of_all_others():
+    import time
+
+    rng = np.random.default_rng(0)
+    found = random_boxes(rng, 20_000, side=4000)
+    took = []
+    for more in ([], [(0, 0, 4000, 30, 0)]):
+        every = np.concatenate([found, boxes(*more)])
+        begin = time.process_time()
+        kept = suppress(every, np.linspace(1, 0, len(every)), 0.5)
+        took.append(time.process_time() - begin)
+    assert len(found) in kept and took[1] < 3 * took[0]
+
+
 def test_boxes_that_were_written_into_maps_come_back():
     truth = boxes(
         (1.5, 2.25, 20, 30, 0), (30, 30, 47.5, 60, 1), (0, 60, 21, 80, 2), (40, 2, 64, 18, 1),

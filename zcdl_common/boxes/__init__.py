@@ -44,8 +44,11 @@ def iou(one: Array, other: Array) -> Array:
         (N, M), 0 to 1; 0 for boxes without area.
     """
     a, b = np.asarray(one, float)[:, None], np.asarray(other, float)[None]
-    sides = np.minimum(a[..., 2:4], b[..., 2:4]) - np.maximum(a[..., :2], b[..., :2])
-    shared = sides.clip(0).prod(axis=-1)
+    # an axis at a time: of thousands of boxes each such array takes hundreds of megabytes
+    height, width = (
+        (np.minimum(a[..., i + 2], b[..., i + 2]) - np.maximum(a[..., i], b[..., i])).clip(0) for i in (0, 1)
+    )
+    shared = height * width
     either = area(a) + area(b) - shared
     return np.asarray(np.divide(shared, either, out=np.zeros_like(shared), where=either > 0))
 

@@ -7,6 +7,10 @@ import numpy as np
 from zcdl_common.boxes import iou
 from zcdl_common.task import Array
 
+ROUNDING = 1e-3
+"""Pixels by which a box may lie further off than rounding lets it."""
+TINY = 1e-6
+
 
 def suppress(boxes: Array, scores: Array, most: float) -> Array:
     """Boxes that no surer one of their class covers.
@@ -27,11 +31,12 @@ def suppress(boxes: Array, scores: Array, most: float) -> Array:
     """
     order = np.argsort(-scores, kind="stable")
     rank = np.argsort(order)
-    # a large image holds thousands of boxes: each is compared with those of its rows alone
+    # a large image holds thousands of boxes: each is compared with those that may share enough rows with it.
+    # IoU is at most the rows that two share over those of the taller one, whatever their width
     down = np.argsort(boxes[:, 0], kind="stable")
-    tops, tallest = boxes[down, 0], np.max(boxes[:, 2] - boxes[:, 0], initial=0.0)
-    first = np.searchsorted(tops, boxes[:, 0] - tallest)
-    last = np.searchsorted(tops, boxes[:, 2], side="right")
+    tops, below = boxes[down, 0], (1 - most) * (boxes[:, 2] - boxes[:, 0]) + ROUNDING
+    first = np.searchsorted(tops, boxes[:, 0] - below / max(most, TINY))
+    last = np.searchsorted(tops, boxes[:, 0] + below, side="right")
     stays = np.ones(len(boxes), bool)
     for i in order:
         if stays[i]:

@@ -18,6 +18,8 @@ from zcdl_common.task import Array
 
 LEVELS = np.linspace(0.5, 0.95, 10)
 """Least IoU of a match."""
+AT_ONCE = 1000
+"""Detections whose overlaps with all true boxes are held in memory together."""
 IOU = 0.5
 """Least IoU of a match where there is one."""
 
@@ -71,10 +73,9 @@ def match(truth: Array, found: Array, scores: Array, classes: int) -> Matched:
     order = np.argsort(-sure, kind="stable")
     found, sure = found[order], sure[order]
     right = np.zeros((len(found), len(LEVELS)), bool)
-    shared = iou(found, truth)
     for c in np.unique(found[:, 4]):
         rows, columns = found[:, 4] == c, truth[:, 4] == c
-        right[rows] = _taken(shared[np.ix_(rows, columns)])
+        right[rows] = _taken(found[rows], truth[columns])
     truths = np.bincount(truth[:, 4].astype(int), minlength=classes)
     return Matched(sure, found[:, 4].astype(int), right, truths)
 
@@ -98,18 +99,20 @@ def checked(boxes: Array, classes: int) -> Array:
     return array
 
 
-def _taken(shared: Array) -> Array:
-    """Which detections, the surest first, find a box that is left: IoU (D, G) -> bool (D, 10)."""
-    right = np.zeros((len(shared), len(LEVELS)), bool)
-    if not shared.size:
-        return right
-    rows, last = np.arange(len(LEVELS)), shared.shape[1] - 1
-    free = np.ones((len(LEVELS), shared.shape[1]), bool)
-    for d in np.flatnonzero(shared.max(1) >= LEVELS[0]):
-        open_to_it = np.where(free & (shared[d] >= LEVELS[:, None]), shared[d], -1.0)
-        best = last - open_to_it[:, ::-1].argmax(1)  # the last of equals, as in COCO
-        right[d] = open_to_it[rows, best] > 0
-        free[rows[right[d]], best[right[d]]] = False
+def _taken(found: Array, truth: Array) -> Array:
+    """Which detections (D, 5) of a class, the surest first, find a box (G, 5) that is left: bool (D, 10)."""
+    right = np.zeros((len(found), len(LEVELS)), bool)
+    free = np.ones((len(LEVELS), len(truth)), bool)
+    levels = np.arange(len(LEVELS))
+    for start in range(0, len(found) if len(truth) else 0, AT_ONCE):
+        shared = iou(found[start : start + AT_ONCE], truth)
+        for d in np.flatnonzero(shared.max(axis=1) >= LEVELS[0]):
+            near = np.flatnonzero(shared[d] >= LEVELS[0])[::-1]  # the last of equals, as in COCO
+            open_to_it = np.where(free[:, near] & (shared[d, near] >= LEVELS[:, None]), shared[d, near], -1.0)
+            best = open_to_it.argmax(axis=1)
+            hit = open_to_it[levels, best] > 0
+            right[start + d] = hit
+            free[hit, near[best[hit]]] = False
     return right
 
 

@@ -62,8 +62,12 @@ def overlaps(one: torch.Tensor, other: torch.Tensor, generalised: bool = False) 
     Generalised, it falls below 0, down to -1, as boxes without any overlap move apart (Rezatofighi et al.
     2019, doi:10.1109/CVPR.2019.00075).
     """
-    sides = torch.minimum(one[..., 2:], other[..., 2:]) - torch.maximum(one[..., :2], other[..., :2])
-    inside = sides.clamp(0).prod(-1)
+    # an axis at a time: of all boxes and all points each such tensor takes hundreds of megabytes
+    height, width = (
+        torch.minimum(one[..., end], other[..., end]) - torch.maximum(one[..., start], other[..., start])
+        for start, end in ((0, 2), (1, 3))
+    )
+    inside = height.clamp(0) * width.clamp(0)
     either = (one[..., 2:] - one[..., :2]).prod(-1) + (other[..., 2:] - other[..., :2]).prod(-1) - inside
     iou = inside / either.clamp(min=TINY)
     if not generalised:
@@ -100,8 +104,9 @@ def assign(probability: torch.Tensor, boxes: torch.Tensor, truth: torch.Tensor, 
     middle = (truth[..., :2] + truth[..., 2:4]) / 2
     # a box between the points of the finest grid still has one that answers for it
     half = ((truth[..., 2:4] - truth[..., :2]) / 2).clamp(min=0.501 * where.steps.min())
-    away = (where.points - middle[:, :, None]).abs()
-    inside = (away < half[:, :, None]).all(-1) & real[..., None]  # (B, M, N)
+    inside = real[..., None]  # (B, M, N) once the axes are looked at
+    for i in (0, 1):
+        inside = inside & ((where.points[:, i] - middle[..., i, None]).abs() < half[..., i, None])
     overlap = overlaps(truth[:, :, None, :4], boxes[:, None]) * inside
     kinds = truth[..., 4].long().clamp(min=0)
     of_class = probability.movedim(1, 2).gather(1, kinds[..., None].expand(-1, -1, probability.shape[1]))
@@ -111,7 +116,7 @@ def assign(probability: torch.Tensor, boxes: torch.Tensor, truth: torch.Tensor, 
     # a point inside several boxes answers for the one it covers best
     shared = (overlap + TINY) * chosen
     winner = shared.argmax(dim=1)
-    chosen &= F.one_hot(winner, truth.shape[1]).movedim(-1, 1).bool()
+    chosen &= winner[:, None] == torch.arange(truth.shape[1], device=winner.device)[:, None]
     alignment, overlap = alignment * chosen, overlap * chosen
     top = alignment.amax(-1, keepdim=True).clamp(min=TINY)
     strength = (alignment / top * overlap.amax(-1, keepdim=True).clamp(min=LEAST)).amax(dim=1)
