@@ -211,16 +211,9 @@ def _one(run: Run, model: Model, frames: list[ImageRef], target: Path, stream_ab
         array, axes = first.array, first.axes
         if len(frames) > 1:
             array, axes = np.stack([m[suffix].array for m in made]), "T" + axes
-        path = write_image(
-            target / f"{ref.group}{suffix}",
-            array,
-            axes,
-            pixel_size=pixel_size,
-            frame_interval=info.frame_interval,
-            format=run.config.output_format,
-            labels=first.labels,
-        )
-        paths.append(path)
+        about: Any = {"pixel_size": pixel_size, "frame_interval": info.frame_interval, "labels": first.labels}
+        name = target / f"{ref.group}{suffix}"
+        paths.append(write_image(name, array, axes, format=run.config.output_format, **about))
     note = ALIKE * _by_tiles(model, info.shape)
     if files:
         more, note = files(kept, movie(frames), run.facts, pixel_size, target, ref.group)
