@@ -7,6 +7,8 @@
 #
 # **What it cannot do.** A box is no outline: areas, shapes and intensities cannot be measured from it. Objects of quite another size, in pixels, than those you trained with are missed. And it begins from nothing, without having seen millions of photographs: with a few images it stays behind what large ready-made detectors reach.
 #
+# **What to expect.** On the 72 test images of blood cells of BCCD, twelve minutes of training on two CPU cores, from nothing, gave a mean average precision at 0.5 of about 0.87. Small YOLOs that begin with weights learned from photographs are published with about 0.90 to 0.92 there, on other splits. With a GPU, section 3 proposes a larger network, less downscaling and 200 epochs, about a hundred times as much computing; how near that comes has not been measured yet.
+#
 # **When to choose it.** When you want to count objects and tell *kinds* of them apart, since drawing boxes takes a tenth of the time of outlines. Where you need the outline of each object, choose StarDist; where all objects are of one kind and bright on dark, the classical method beside which section 6 puts the network may do.
 #
 # **What you need.** About 50 to 200 images, with a few dozen boxes of every kind at least. *Every* object of a kind needs its box: one without teaches the network to overlook others like it.
