@@ -301,7 +301,9 @@ def test_every_own_parameter_is_shown_to_do_something():
 
 def test_the_last_epoch_is_kept_and_the_hidden_pixels_say_when_progress_ends():
     assert NOISE2VOID.best == Best("") and NOISE2VOID.progress == Best("val_loss")
-    assert NOISE2VOID.best.better({"val_loss": 2.0}, {"val_loss": 1.0}), "a larger loss is no reason to go back"
+    assert NOISE2VOID.best.better({"val_loss": 2.0}, {"val_loss": 1.0}), (
+        "a larger loss is no reason to go back"
+    )
 
 
 # -- from folders to a judgement, with and without a truth ----------------------------------------
