@@ -46,9 +46,13 @@ def preview(prepared: Prepared) -> None:
         before.append(plain.patch(sample, np.random.default_rng(seed)))  # type: ignore[attr-defined]
         after.append(changed(sample, np.random.default_rng(seed)))
     draw = prepared.network.task.drawing(prepared.facts)
-    if prepared.network.task.input_is_prediction and before[0][1] is not None:  # targets hide their images
-        figure(plots.patches(*([(source, None) for source, _ in row] for row in (before, after)), draw=draw))
-    figure(plots.patches(before, after, draw=draw))
+    bare = [[(source, None) for source, _ in row] for row in (before, after)]
+    if prepared.data.imitated:  # simulated patches are not changed further
+        figure(plots.patches(bare[0], before, draw=draw, names=("simulated", "with its target")))
+    else:
+        if prepared.network.task.input_is_prediction and before[0][1] is not None:  # targets hide images
+            figure(plots.patches(*bare, draw=draw))
+        figure(plots.patches(before, after, draw=draw))
     batch = model.batch(samples, np.random.default_rng(0))
     model.step(batch, 0.0)
     begin = time.perf_counter()

@@ -13,7 +13,7 @@ import yaml
 
 from zcdl_common import places, qc, ready_made, training, weights
 from zcdl_common.config import Config
-from zcdl_common.data import Data, open_data, with_test
+from zcdl_common.data import Data, folders_of, open_data, with_test
 from zcdl_common.errors import DataError, RunError
 from zcdl_common.files import digest, write_text
 from zcdl_common.fit import Listener
@@ -269,8 +269,9 @@ def test_folder(run: Run) -> str:
         return run.config.test_source
     found = data_of(run)
     split = found.split
-    if found.imitated:  # what it was trained for
-        return run.config.source or str(found.imitated[0].source.path.parent)
+    if found.imitated:  # the movies that it was trained for
+        named = folders_of(run.config)
+        return named.test_source or named.source
     if not run.network.task.paired:
         split = split.of(run.facts.domain)
     paths = [getattr(s.source, "paths", (s.source.path,)) for s in split.test or split.train]

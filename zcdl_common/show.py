@@ -243,6 +243,9 @@ def predicted(run: Run, written: Sequence[Written]) -> None:
     for w in good:
         if w.note:
             line(f"{w.file}: {w.note}")
+    for drawn in [path for w in good[:3] for path in w.outputs if path.suffix == ".png"]:
+        if places.in_kernel():
+            picture(drawn)
     _predictions(run, [w for w in good if w.source and w.source.frame is None and not w.note][:3])
     bad = [w for w in written if w.problem]
     if bad:
@@ -262,8 +265,6 @@ def _predictions(run: Run, written: Sequence[Written]) -> None:
     ]
     if not places.in_kernel():
         return
-    for drawn in (path for w in written for path in w.outputs if path.suffix == ".png"):
-        picture(drawn)
     if not pairs:
         return
     axes = "ZYX"[-run.facts.ndim :]

@@ -92,6 +92,7 @@ def patches(
     after: Sequence[tuple[Array, Array | None]],
     *,
     draw: Draw = draw_segmentation,
+    names: Sequence[str] = ("as it is", "augmented"),
 ) -> Figure:
     """Patches as they are cut, and below each what augmentation makes of it in one draw.
 
@@ -99,6 +100,8 @@ def patches(
     ----------
     before, after
         As many (source (Z)YXC, target) above as below; at most eight are shown.
+    names
+        Of both rows.
     """
     rows = [list(before)[:8], list(after)[:8]]
     if not rows[0]:
@@ -106,7 +109,7 @@ def patches(
     figure, grid = _grid([np.clip(1.6 / aspect(source), 0.6, 3.0) for source, _ in rows[0]], [1.6, 1.6])
     for axes, (source, target) in zip(grid.ravel(), rows[0] + rows[1], strict=True):
         draw(axes, source, target)
-    _name_rows(grid, ["as it is", "augmented"])
+    _name_rows(grid, list(names))
     style.note_above(figure, [view_note(rows[0][0][0].ndim - 1)])
     return figure
 

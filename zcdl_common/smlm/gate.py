@@ -107,7 +107,7 @@ def _match(name: str, real: Measured, found: Measured, simulation: Simulation, n
     ratio = one.value / other.value if other.value else float("nan")
     close = 1 / TOLERANCE[name] <= ratio <= TOLERANCE[name]
     close |= name == "background" and abs(one.value - other.value) < FAINT
-    said = f"real {one.value:.3g}{UNITS[name]}, simulated {other.value:.3g}{UNITS[name]}"
+    said = f"real {short(one.value):g}{UNITS[name]}, simulated {short(other.value):g}{UNITS[name]}"
     if close:
         return Match(name, one, other, True, f"{WORDS[name]} matches: {said}.")
     typed = _typed(name, real, found, simulation, nearest)
