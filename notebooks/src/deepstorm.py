@@ -113,7 +113,7 @@ nb.judge()
 #
 # {{include: _shared/use.md}} Without a folder, the movies of section 2 are used. The *threshold* trades missed molecules for invented ones.
 #
-# Of each movie you get **`_localisations.csv`** (opens in Fiji: *Plugins > ThunderSTORM > Import/Export > Import results*), where the sample drifted also the drift and a corrected table, **`_rendered.ome.tif`** (the super-resolved image with its pixel size) beside **`_widefield.ome.tif`** (the mean of the frames, what a plain microscope shows), a picture of both, and in **`_quality.csv`** what can be said without knowing the truth: the resolution by Fourier ring correlation (how far two halves of the frames draw the same image), and how well the rendered image, blurred back, explains the widefield image. The error map shows where it does not.
+# Of each movie you get **`_localisations.csv`** (opens in Fiji: *Plugins > ThunderSTORM > Import/Export > Import results*), where the sample drifted also the drift and a corrected table, **`_rendered.ome.tif`** (the super-resolved image with its pixel size: how many molecules lie in each fine pixel) and `_rendered_gaussian.ome.tif` (the same, each drawn as wide as positions were off in simulated frames) beside **`_widefield.ome.tif`** (the mean of the frames, what a plain microscope shows), a picture of both, and in **`_quality.csv`** what can be said without knowing the truth: the resolution by Fourier ring correlation (how far two halves of the frames draw the same image), and how well the rendered image, blurred back, explains the widefield image. The error map shows where it does not.
 
 # %% Choose model and images
 nb.use()

@@ -238,6 +238,9 @@ def test_positions_and_images_of_a_movie_are_written(begun):
     assert 0.3 * len(known) < len(found) < 2 * len(known) and set(found.frame) <= set(range(30))
     with tifffile.TiffFile(next(p for p in written.outputs if "rendered" in p.name)) as file:
         assert file.is_ome and file.series[0].shape[0] > 4 * 44
+    error = run.settings()["error_px"]
+    assert 0.05 < error < 0.6 and np.allclose(found.uncertainty, error, atol=1e-3), "as on validation frames"
+    assert any("gaussian" in p.name for p in written.outputs), "drawn as wide as positions are uncertain"
     model = run.load()
     single = predict.predict(run, model, find_images(str(folder / "movies"), "source")[7].read())
     assert np.allclose(found.yx[found.frame == 7], single.main, atol=1e-3), "frame by frame it is the same"

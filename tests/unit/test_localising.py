@@ -203,6 +203,15 @@ def test_of_equal_thresholds_the_middle_one_is_taken():
     said = Prediction(np.concatenate([truth, [[35, 35]]]), {"scores": np.array([0.8, 0.9, 0.2], np.float32)})
     chosen = localising.choose_settings(lambda maps, settings: said, [((0,), truth, SHAPE)], FACTS)
     assert chosen["threshold"] == pytest.approx(0.5, abs=0.02) and max(chosen["curve"]) == 1
+    assert chosen["error_px"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_error_of_positions_is_that_of_matches_along_an_axis():
+    rng = np.random.default_rng(0)
+    truth = (10 * np.stack(np.mgrid[:20, :20], -1).reshape(-1, 2) + 5).astype(np.float32)
+    said = Prediction(truth + rng.normal(0, 0.2, truth.shape), {"scores": np.ones(len(truth))})
+    chosen = localising.choose_settings(lambda maps, settings: said, [((0,), truth, (200, 200))], FACTS)
+    assert chosen["error_px"] == pytest.approx(0.2, rel=0.1)
 
 
 # -- the classical method --------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,10 @@ class DeepStormModel(TorchModel):
         kept = sure > floor
         ends = np.searchsorted(frame[kept], np.arange(1, len(maps)))
         parts = zip(np.split(yx[kept], ends), np.split(sure[kept], ends), strict=True)
-        return [Prediction(places, {"scores": scores}) for places, scores in parts]
+        made = [Prediction(places, {"scores": scores}) for places, scores in parts]
+        if (error := settings.get("error_px")) is None:  # as it was on validation frames
+            return made
+        return [replace(p, extra=p.extra | {"error": np.full(len(p.main), error, np.float32)}) for p in made]
 
     # -- weights ----------------------------------------------------------------------------------
 
