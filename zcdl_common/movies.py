@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -142,8 +143,13 @@ def pixel_nm(samples: Sequence[Sample]) -> float:
 
 
 def excerpt(samples: Sequence[Sample]) -> Array:
-    """Frames TYX, evenly spaced, and of large ones the part in which most changes; in counts."""
-    chosen = samples[:: max(1, -(-len(samples) // MOST))]
+    """Frames TYX of the longest movie, evenly spaced; of large ones the part in which most changes. In counts.
+
+    Not of several movies: where molecules are differs from one to the other.
+    """
+    longest, _ = Counter(sample.group for sample in samples).most_common(1)[0]
+    movie = [sample for sample in samples if sample.group == longest]
+    chosen = movie[:: max(1, -(-len(movie) // MOST))]
     size = chosen[0].size
     refs: Any = [sample.source for sample in chosen if sample.size == size]
     if max(size) > SIDE:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from zcdl_common import checkup, likeness, movies
 from zcdl_common.data import open_data
@@ -209,6 +210,13 @@ def test_large_frames_are_measured_where_most_changes(tmp_path):
         for x in range(192)
         if part[0, y, x] == counts[0, 0, 0]
     )
+
+
+def test_one_movie_is_measured_since_others_have_their_molecules_elsewhere(tmp_path):
+    record(tmp_path, ("long",), count=24)
+    record(tmp_path, ("a", "b"), count=20, seed=3)
+    samples = [movies.Sample(ref.name, ref.group, ref) for ref in find_images(str(tmp_path), "source")]
+    assert np.array_equal(movies.excerpt(samples), tifffile.imread(tmp_path / "long.tif"))
 
 
 def test_what_is_written_is_kept_where_other_examples_are(tmp_path):
