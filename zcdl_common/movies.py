@@ -143,7 +143,7 @@ def pixel_nm(samples: Sequence[Sample]) -> float:
 
 
 def excerpt(samples: Sequence[Sample]) -> Array:
-    """Frames TYX of the longest movie, evenly spaced; of large ones the part in which most changes. In counts.
+    """Frames TYX of the longest movie, evenly spaced; of large ones the part in which most changes.
 
     Not of several movies: where molecules are differs from one to the other.
     """
