@@ -176,12 +176,12 @@ def _quality(
     """One row of numbers, and the map of errors where there can be one."""
     shape = (widefield.shape[0], widefield.shape[1])
     sides = nanometres(pixel_size)
-    resolution, why, mapped, unmapped = float("nan"), "", None, ""
+    resolution, said, mapped, unmapped = float("nan"), "", None, ""
     try:
-        resolution = _resolution(steady.found, frames, shape, pixel_size)
-        why = "" if np.isfinite(resolution) else "the halves agree at every frequency, or at none"
+        curve = _agreement(steady.found, frames, shape, pixel_size)
+        resolution, said = curve.resolution, about_resolution(curve)
     except DataError as problem:
-        why = str(problem)
+        said = str(problem)
     try:
         mapped = error_map(widefield, render.histogram(found, shape, m))
     except DataError as problem:
@@ -194,7 +194,7 @@ def _quality(
         "drift_corrected_nm": gone,
         "drift_note": steady.note,
         "frc_nm": resolution,
-        "frc_why_none": why,
+        "frc_note": said,
         "rsp": mapped.rsp if mapped else float("nan"),
         "rse": mapped.rse if mapped else float("nan"),
         "error_map_why_none": unmapped,
@@ -202,13 +202,26 @@ def _quality(
     return pd.DataFrame([row]), mapped
 
 
-def _resolution(
+def about_resolution(curve: frc.Curve) -> str:
+    """Why there is no resolution, or what it does not tell; empty where it is as it seems."""
+    moved = curve.grid and (
+        f"positions favour the centres of pixels of {curve.grid:.3g} nm, which both halves share: they were "
+        "moved at random within these, so that the true resolution is a little better"
+    )
+    if np.isfinite(curve.resolution):
+        return moved or ""
+    if curve.smooth[0] < frc.THRESHOLD:
+        return "the halves agree nowhere: there are too few localisations, or they lie anywhere"
+    return "the halves agree down to the finest pixels: molecules come back in both at the same places"
+
+
+def _agreement(
     found: Localisations, frames: int, shape: tuple[int, int], pixel_size: Sequence[float]
-) -> float:
+) -> frc.Curve:
     fine = np.prod(shape, dtype=float) * np.ceil(nanometres(pixel_size)[0] / frc.FINE) ** 2
     if fine > LARGEST:
         raise DataError("The field is too large for pixels of 10 nm. Cut a part out of the movie.")
-    return frc.resolution(found, frames, shape, pixel_size).resolution
+    return frc.resolution(found, frames, shape, pixel_size)
 
 
 def _mapped(

@@ -13,6 +13,7 @@ from scipy import ndimage
 from zcdl_common import localised
 from zcdl_common.errors import DataError
 from zcdl_common.images import find_images
+from zcdl_common.metrics import frc
 from zcdl_common.samples.shapes import filaments
 from zcdl_common.smlm import psf, steadiness, tables
 from zcdl_common.smlm.drift import estimate
@@ -79,7 +80,7 @@ def test_a_still_movie_becomes_a_table_images_and_their_quality(tmp_path):
     row = pd.read_csv(tmp_path / "m_quality.csv").iloc[0]
     assert row["molecules"] == 4000 and row["frames"] == FRAMES and row["drift_corrected_nm"] == 0
     assert row["density_per_um2_and_frame"] == pytest.approx(4000 / FRAMES / 19.2)
-    assert row["rsp"] > 0.98 and 20 < row["frc_nm"] < 100 and pd.isna(row["frc_why_none"])
+    assert row["rsp"] > 0.98 and 20 < row["frc_nm"] < 100 and pd.isna(row["frc_note"])
 
 
 def test_images_lie_upon_each_other_and_know_their_pixel_size(tmp_path):
@@ -140,12 +141,22 @@ def test_a_single_frame_becomes_a_table_and_a_picture(tmp_path):
     assert names(paths) == ["_localisations.csv"] and "too large" in note
 
 
+def test_a_table_says_what_its_resolution_cannot_tell(tmp_path):
+    points = [(np.floor(4 * p) + 0.5) / 4 for p in molecules()]
+    localised.files(said(points), lit(points), FACTS, PIXEL, tmp_path, "m")
+    row = pd.read_csv(tmp_path / "m_quality.csv").iloc[0]
+    assert 20 < row["frc_nm"] < 100 and "pixels of 25 nm" in row["frc_note"]
+    one, other = np.random.default_rng(0).normal(0, 1, (2, 128, 128))
+    assert "nowhere" in localised.about_resolution(frc.curve(one, other, 10))
+    assert "finest" in localised.about_resolution(frc.curve(one, one, 10))
+
+
 def test_an_empty_movie_is_written_too(tmp_path):
     points = [np.zeros((0, 2), np.float32)] * 30
     paths, note = localised.files(said(points), lit(points), FACTS, PIXEL, tmp_path, "m")
     assert "drift could not be told" in note and "_error_map.tif" not in names(paths)
     row = pd.read_csv(tmp_path / "m_quality.csv").iloc[0]
-    assert row["molecules"] == 0 and "halves" in row["frc_why_none"] and pd.isna(row["rsp"])
+    assert row["molecules"] == 0 and "halves" in row["frc_note"] and pd.isna(row["rsp"])
     assert "constant" in row["error_map_why_none"]
 
 

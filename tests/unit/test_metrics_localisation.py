@@ -1,5 +1,6 @@
 """Matching of positions, and the scores, against exhaustive search and closed forms."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -150,6 +151,27 @@ def test_fourier_ring_correlation_has_its_closed_form(sigma, times):
     assert curve.resolution == pytest.approx(expected, rel=0.05)
     e = np.exp(-((2 * np.pi * 100 * sigma * curve.frequency) ** 2))
     np.testing.assert_allclose(curve.smooth[8:], (times * e / (1 + (times - 1) * e))[8:], atol=0.06)
+
+
+@pytest.mark.parametrize("pull", [1.0, 0.5], ids=["in the centres", "half way to them"])
+def test_a_grid_that_positions_favour_is_no_resolution(pull):
+    """Against the same positions anywhere, and those that are moved at random within a pixel of the grid."""
+    found, frames = blinking(np.random.default_rng(0), 0.2, 5)
+    centre = (np.floor(4 * found.yx) + 0.5) / 4
+    pulled = replace(found, yx=found.yx + pull * (centre - found.yx))
+    assert frc.favoured(found) == 0 and frc.favoured(pulled) == 4
+    honest = frc.resolution(found, frames, (64, 64), PIXEL, blocks=frames)
+    curve = frc.resolution(pulled, frames, (64, 64), PIXEL, blocks=frames)
+    assert (honest.grid, curve.grid) == (0, 25)
+    blunted = honest.resolution * np.hypot(0.2, 0.25 / np.sqrt(12)) / 0.2
+    assert honest.resolution < curve.resolution < 1.1 * blunted
+    beyond = curve.frequency > 2 / curve.resolution
+    assert np.abs(curve.smooth[beyond]).max() < 1 / 7, "the grid shows where nothing else is left"
+
+
+def test_few_positions_favour_nothing():
+    assert frc.favoured(emitters(np.random.default_rng(0), 0)) == 0
+    assert not any(frc.favoured(emitters(np.random.default_rng(seed), 30)) for seed in range(20))
 
 
 def test_noise_alone_has_no_resolution_and_equal_images_no_limit():
