@@ -107,7 +107,7 @@ def test_a_table_may_be_empty(tmp_path):
         ('frame,x [nm],y [nm]\n1,"2,5",3\n', r"2,5 in column 'x \[nm\]' of row 1.*decimal points"),
         ("frame,x [nm],y [nm]\n1,2,3\n2,,3\n", r"nan in column 'x \[nm\]' of row 2"),
         ("frame,x [nm],y [nm]\n1.5,2,3\n", "whole numbers"),
-        ("frame,x [nm],y [nm]\n0,2,3\n", "set first_frame = 0"),
+        ("frame,x [nm],y [nm]\n0,2,3\n", "add 1 to its column frame"),
         ("", "cannot be read as a table"),
     ],
 )

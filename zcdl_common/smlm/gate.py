@@ -26,8 +26,8 @@ WORDS = {
 }
 SILENT = (
     "Nothing blinks in these frames: no spots that come and go were found, and nothing can be compared. "
-    "Give the raw frames of the movie (TYX, not averaged, filtered or rendered), and set pixel_nm to their "
-    "pixel size."
+    "Give the raw frames of the movie (TYX, not averaged, filtered or rendered), and set pixel_size to what "
+    "their pixels cover, in micrometres."
 )
 
 
@@ -119,8 +119,8 @@ def _below_offset(background: float, simulation: Simulation) -> str:
     dark = float(mean(np.array(background), simulation.camera))
     return (
         f"The darkest pixels hold {dark:.0f} counts, less than the camera without light "
-        f"({simulation.camera.offset:g}): set the camera's offset to what its test sheet or a dark frame "
-        "says."
+        f"({simulation.camera.offset:g}): set camera_offset to the grey value of a frame taken in the "
+        "dark."
     )
 
 

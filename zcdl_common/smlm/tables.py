@@ -222,8 +222,9 @@ def _frames(path: Path, table: pd.DataFrame, first: int) -> Array:
     if (frames != np.round(frames)).any():
         raise DataError(f"{path.name} holds frame {frames[frames % 1 != 0][0]:g}; frames are whole numbers.")
     if frames.size and frames.min() < first:
+        least = frames.min()
         raise DataError(
-            f"{path.name} holds frame {frames.min():.0f}, yet such tables count from {first}. If the first "
-            f"frame of this one is {frames.min():.0f}, set first_frame = {frames.min():.0f}."
+            f"{path.name} holds frame {least:.0f}, yet such tables count from {first}. Where the first frame "
+            f"of this one is {least:.0f}, add {first - least:.0f} to its column frame."
         )
     return frames.astype(np.int64) - first
