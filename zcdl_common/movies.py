@@ -42,6 +42,8 @@ BLOCK = 10
 """Consecutive frames that are kept together, since molecules stay on for some: they count as one."""
 MOST_JUDGED = 400
 """Frames with known positions that are judged, evenly spaced blocks of them."""
+PIXEL = (0.01, 1.0)
+"""Micrometres that a camera pixel may cover: finer ones are of rendered images, coarser ones show no spot."""
 PLAN = "simulation.yaml"
 VERSION = 1
 """Of what is simulated from the same plan; to be raised where that changes."""
@@ -60,6 +62,7 @@ def divide(
         The size of a pixel is not known, or nothing tells where molecules are.
     """
     known, held = ([s for s in part if s.target is not None] for part in (samples, test))
+    side = pixel_nm((*samples, *test))
     if config.learn_from == "table":
         if not known:
             raise ConfigError(
@@ -68,7 +71,7 @@ def divide(
             )
         return _learned_from_tables(config, known, held), ()
     real = tuple(samples)
-    simulation = completed(config, pixel_nm(real), excerpt(real))
+    simulation = completed(config, side, excerpt(real))
     roles = simulated(simulation, config.seed)
     test = judged(held or known) or roles["test"]
     known_ones = f"{len(test)} real frames with known positions"
@@ -114,19 +117,37 @@ def judged(samples: Sequence[Sample]) -> tuple[Sample, ...]:
 
 
 def pixel_nm(samples: Sequence[Sample]) -> float:
-    """Side of a pixel of the frames in nanometres.
+    """Side of a pixel of the frames in nanometres, the same in all movies.
 
     Raises
     ------
     DataError
-        It is not known, pixels are no squares, or the frames are no planes.
+        It is not known, differs, or is none of a camera; pixels are no squares, or the frames no grey planes.
     """
-    info = samples[0].source.info()  # type: ignore[attr-defined]
-    name = samples[0].source.path.name
+    movies = {sample.source.path: sample for sample in reversed(samples)}
+    sides = {path.name: _pixel_nm(movie) for path, movie in movies.items()}
+    one, other = min(sides, key=sides.__getitem__), max(sides, key=sides.__getitem__)
+    if sides[other] > 1.01 * sides[one]:
+        raise DataError(
+            f"Pixels of {one} are {sides[one]:g} nm wide, those of {other} {sides[other]:g} nm: a network "
+            "knows spots of one width in pixels. Train one for each microscope, from folders of their own; "
+            "or, where only the files are wrong, set pixel_size."
+        )
+    return _pixel_nm(samples[0])
+
+
+def _pixel_nm(sample: Sample) -> float:
+    info = sample.source.info()  # type: ignore[attr-defined]
+    name = sample.source.path.name
     if len(info.shape) != 2:
         raise DataError(
             f"{name} was read as a stack in Z ({' x '.join(map(str, info.shape))}). If it is a movie, set "
             "axes = TYX; localisation in 3D is not what this network does."
+        )
+    if info.channels != 1:
+        raise DataError(
+            f"{name} has {info.channels} channels ({', '.join(info.channel_names)}); molecules are sought in "
+            "one. Set channels to the one that shows them, for example channels = 0."
         )
     if info.pixel_size is None:
         raise DataError(
@@ -138,6 +159,12 @@ def pixel_nm(samples: Sequence[Sample]) -> float:
         raise DataError(
             f"{name} says that its pixels are {height:g} x {width:g} µm; square ones are needed. Correct "
             "that with pixel_size, for example 0.1."
+        )
+    if not PIXEL[0] <= width <= PIXEL[1]:
+        raise DataError(
+            f"A pixel of {name} would cover {width:g} µm of the sample, and single molecules are seen with "
+            "pixels of about 0.1 µm. Set pixel_size in micrometres: 0.1 where pixels are 100 nm wide. What "
+            "counts is the camera's pixel divided by the magnification."
         )
     return round(1000 * float(width), 3)
 

@@ -187,13 +187,26 @@ def test_values_from_the_test_sheet_take_the_place_of_usual_ones():
         ),
         (lambda folder, counts: write_image(folder / "a.tif", counts, "ZYX", (0.3, 0.1, 0.1)), "axes = TYX"),
         (lambda folder, counts: write_image(folder / "a.tif", counts, "TYX", (0.1, 0.2)), "square"),
+        (lambda folder, counts: write_image(folder / "a.tif", counts, "TYX", (100, 100)), "0.1 where pixels"),
+        (
+            lambda folder, counts: write_image(folder / "a.tif", np.stack([counts] * 2, 1), "TCYX", SIZE),
+            "2 channels .* channels = 0",
+        ),
+        (
+            lambda folder, counts: [
+                write_image(folder / f"{name}.tif", counts, "TYX", (side, side))
+                for name, side in {"a": 0.1, "b": 0.16}.items()
+            ],
+            "a.tif are 100 nm wide, those of b.tif 160 nm",
+        ),
     ],
 )
-def test_frames_that_cannot_be_measured_are_refused_with_what_to_type(tmp_path, write, said):
+@pytest.mark.parametrize("learn_from", ["simulation", "table"])
+def test_frames_that_cannot_be_measured_are_refused_with_what_to_type(tmp_path, write, said, learn_from):
     counts, _ = frames(np.random.default_rng(0), Simulation(**KNOWN), 20, (32, 32))
     write(tmp_path, counts)
     with pytest.raises(DataError, match=said):
-        opened(tmp_path)
+        opened(tmp_path, learn_from=learn_from)
 
 
 def test_large_frames_are_measured_where_most_changes(tmp_path):
