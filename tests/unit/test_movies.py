@@ -238,3 +238,18 @@ def test_what_is_written_is_kept_where_other_examples_are(tmp_path):
     folder = data.split.train[0].source.path.parents[1]
     assert (folder / movies.PLAN).exists() and folder.parent == movies.default_cache()
     assert Path(data.split.train[0].target.path).suffix == ".csv"
+
+
+def test_a_table_is_checked_once_and_not_for_every_frame(tmp_path, monkeypatch):
+    record(tmp_path / "good", count=60, shape=(24, 24))
+    record(tmp_path / "bad", names=("cell_1", "cell_2"), count=60, shape=(24, 24))
+    (tmp_path / "bad" / "cell_2.csv").write_text("frame,x [nm],y [nm]\n61,100,100\n")
+    read, asked = positions.Positions.read, []
+    monkeypatch.setattr(positions.Positions, "read", lambda self: asked.append(self) or read(self))
+    monkeypatch.setattr("zcdl_common.doctor.examine.MOST_READ", 5)
+    for folder, wrong in (("good", 0), ("bad", 1)):
+        place = tmp_path / folder
+        data = opened(place, target=str(place), **KNOWN)
+        asked.clear()
+        report = checkup.examine(data, DEEPSTORM, config(place))
+        assert len(report.errors) == wrong and len(asked) <= 7

@@ -103,7 +103,8 @@ def look_at(sample: Sample, file: str, test: bool, task: Task, word: str, *, who
     if task.name == "detect":
         _boxes(look)
     elif task.name == "localise":
-        _positions(look)
+        if whole or not getattr(sample.source, "frame", None):
+            _positions(look)
     elif sample.target is not None:
         look.target_file = str(sample.target.path)
         target = _attempt(look, sample.target, look.target_file, whole)
@@ -133,7 +134,7 @@ def _boxes(look: Look) -> None:
 
 
 def _positions(look: Look) -> None:
-    """Tables of positions, of which reading a frame checks the whole."""
+    """Tables of positions, of which reading a frame checks the whole: movies have a hundred thousand."""
     target = look.sample.target
     if target is None:
         return
