@@ -253,3 +253,24 @@ def test_a_table_is_checked_once_and_not_for_every_frame(tmp_path, monkeypatch):
         asked.clear()
         report = checkup.examine(data, DEEPSTORM, config(place))
         assert len(report.errors) == wrong and len(asked) <= 7
+
+
+def test_frames_too_small_to_be_measured_can_be_used_with_values_by_hand(tmp_path):
+    record(tmp_path, count=8, shape=(16, 20), table=False)
+    with pytest.raises(DataError, match=r"8 x 16 x 20 .* set density, photons, background and sigma_nm"):
+        opened(tmp_path)
+    data = opened(tmp_path, **KNOWN)
+    planned = prepare(DEEPSTORM, config(tmp_path, **KNOWN), data).planned
+    found = likeness.compare(data, planned)
+    assert not found.ok and "Nothing can be compared" in likeness.sentences(found)[0]
+
+
+def test_simulated_files_that_are_gone_come_back_the_same(tmp_path):
+    record(tmp_path, table=False)
+    data = opened(tmp_path, **KNOWN)
+    folder = data.split.train[0].source.path.parents[1]
+    before = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+    for path in folder.rglob("*.*"):
+        path.unlink()
+    assert opened(tmp_path, **KNOWN).split == data.split
+    assert {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")} == before

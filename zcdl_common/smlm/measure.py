@@ -134,8 +134,9 @@ def measure(frames: Array, camera: Camera, pixel_nm: float, resampled: int = RES
     """
     if frames.ndim != 3 or len(frames) < LEAST_FRAMES or min(frames.shape[1:]) < LEAST_SIDE:
         raise DataError(
-            f"Blinking cannot be measured in an array of shape {frames.shape}: it needs at least "
-            f"{LEAST_FRAMES} frames of {LEAST_SIDE} x {LEAST_SIDE} pixels, TYX. Give a stack of raw frames."
+            f"Blinking cannot be measured in {' x '.join(map(str, frames.shape))} values: it needs at least "
+            f"{LEAST_FRAMES} frames of {LEAST_SIDE} x {LEAST_SIDE} pixels. Give a longer or larger movie of "
+            "raw frames; or set density, photons, background and sigma_nm to what you know of them."
         )
     light = photons(frames[:: -(-len(frames) // MOST)], camera)
     count, area = len(light), (pixel_nm / 1000) ** 2
