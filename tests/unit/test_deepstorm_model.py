@@ -148,6 +148,24 @@ def test_positions_on_the_device_are_those_of_the_maps():
     assert nothing.main.shape == (0, 2) and nothing.extra["scores"].shape == (0,)
 
 
+def test_frames_together_or_one_by_one_hold_the_same_and_a_cpu_takes_them_one_by_one():
+    model = build()
+    assert (model.together == 1) == (model.device.type == "cpu")
+    model.net.head.weight.data.mul_(1000)
+    frames = np.stack([one.source.read() for one in simulated(model, 5)])
+    seen, found = [], []
+    model.net.register_forward_pre_hook(lambda _, x: seen.append(len(x[0])))
+    for together in (1, 2, 5):
+        model.together = together
+        found.append(model.localise(frames, {"threshold": 0.3}))
+    assert seen == [1] * 5 + [2, 2, 1] + [5]
+    for one, two, five in zip(*found, strict=True):
+        assert len(one.main) > 0
+        for other in (two, five):
+            np.testing.assert_allclose(one.main, other.main, atol=1e-3)
+            np.testing.assert_allclose(one.extra["scores"], other.extra["scores"], atol=1e-3)
+
+
 def test_tiles_give_the_map_of_the_whole_frame():
     model = build()
     frame = np.random.default_rng(0).normal(size=(70, 50, 1)).astype(np.float32)
