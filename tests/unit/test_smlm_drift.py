@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy import fft
 
 from zcdl_common.errors import DataError
 from zcdl_common.samples.shapes import filaments
 from zcdl_common.smlm import drift as drifting
 from zcdl_common.smlm.drift import correct, estimate
 from zcdl_common.smlm.localisations import Localisations
+from zcdl_common.smlm.render import gaussian
 
 SHAPE, FRAMES, PIXEL = (48, 64), 300, 100.0
 """Pixels of 100 nm."""
@@ -39,6 +41,23 @@ def test_a_known_drift_is_recovered_to_a_few_nanometres(y, x, blocks):
 
 def test_without_drift_none_is_found():
     assert np.abs(estimate(movie(), FRAMES, SHAPE)).max() * PIXEL < 5
+
+
+def test_blocks_are_drawn_as_gaussians():
+    """Against each Gaussian drawn by itself, integrated over the pixels."""
+    found = Localisations(np.zeros(400, int), np.random.default_rng(0).uniform(2, 30, (400, 2)))
+    exact = gaussian(found, (32, 40), 10, drifting.BLUR / 10)
+    drawn = fft.irfft2(drifting._spectrum(found.yx * 10, exact.shape), exact.shape)
+    assert np.abs(drawn - (exact - exact.mean())).max() < 0.05 * exact.max()
+    assert drawn.mean() == pytest.approx(0, abs=1e-9)
+
+
+def test_a_grid_that_positions_favour_does_not_hold_the_drift():
+    truth = path(80, -60)
+    moved = movie(truth)
+    centre = (np.floor(4 * moved.yx) + 0.5) / 4
+    pulled = Localisations(moved.frame, (moved.yx + centre) / 2)
+    assert np.sqrt(((estimate(pulled, FRAMES, SHAPE) * PIXEL - truth) ** 2).mean()) < 5
 
 
 @pytest.mark.parametrize("blocks", [2, 3, 4])
