@@ -233,8 +233,7 @@ def _differences(folder: Path, network: Network, config: Config, data: Data) -> 
     there = open_run(folder)
     if there.network.name != network.name:
         return f"it is a run of {there.network.name}"
-    names = [n for n in config.same_run(there.config) if n not in ("source", "target")]
-    if names:
+    if names := [n for n in config.same_run(there.config) if n not in ("source", "target")]:
         return f"that run was trained with another {', '.join(names)}"
     if {(r["name"], r["role"], r["sha256"], r["target_sha256"]) for r in there.files()} != {
         (sample.name, role, *_digests(sample)) for sample, role in _roles(data)
@@ -256,8 +255,9 @@ def _digests(sample: Sample) -> tuple[str, str]:
 
 
 def _roles(data: Data) -> list[tuple[Sample, str]]:
-    split = data.split
-    return [
+    split, first = data.split, {sample.group: sample for sample in reversed(data.imitated)}
+    movies = [(replace(sample, name=name), "imitated") for name, sample in reversed(first.items())]
+    return movies + [
         (sample, role)
         for role, samples in (("train", split.train), ("validation", split.validation), ("test", split.test))
         for sample in samples

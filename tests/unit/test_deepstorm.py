@@ -228,6 +228,11 @@ def test_a_run_finds_the_molecules_of_a_real_movie_and_says_how_well(begun):
     assert "do not trust" not in " ".join(summary["next"])
     figures = {path.stem for path in (run.quality_control / "figures").glob("*.png")}
     assert {"likeness", "examples", "by_density", "by_radius", "position_errors"} <= figures
+    page, _ = session.report(run)
+    said = page.read_text(encoding="utf-8")
+    assert "to be like 1 movie: Gaussian spots" in said and "0.5 to 1.5 molecules per µm²" in said
+    assert "The camera (scmos) was simulated with an offset of 100 counts, 2 counts a photoelectron" in said
+    assert ">cell_1<" in said and ">imitated<" in said, "the movie stands in the table of the data"
 
 
 def test_positions_and_images_of_a_movie_are_written(begun):

@@ -1,5 +1,7 @@
 """What a network of single molecules learns from: simulated frames like the real ones, or tables."""
 
+import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,10 @@ import tifffile
 from zcdl_common import checkup, likeness, movies
 from zcdl_common.data import open_data
 from zcdl_common.errors import ConfigError, DataError
+from zcdl_common.files import sha256
 from zcdl_common.images import ImageRef, find_images, movie
 from zcdl_common.networks.deepstorm import DEEPSTORM, DeepStormConfig
+from zcdl_common.run import data_table
 from zcdl_common.samples.store import write_image, write_positions
 from zcdl_common.session import prepare
 from zcdl_common.smlm import positions
@@ -274,3 +278,20 @@ def test_simulated_files_that_are_gone_come_back_the_same(tmp_path):
         path.unlink()
     assert opened(tmp_path, **KNOWN).split == data.split
     assert {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")} == before
+
+
+def test_an_offset_above_the_light_and_a_gain_that_the_camera_lacks_are_refused(tmp_path):
+    record(tmp_path / "movies", table=False)
+    with pytest.raises(ConfigError, match=r"camera_offset = 980 .* half of the pixels are darker"):
+        opened(tmp_path / "movies", camera_offset=980)
+    with pytest.raises(ConfigError, match=r"em_gain = 300, but camera = scmos .* Set camera to emccd"):
+        opened(tmp_path / "movies", em_gain=300)
+
+
+def test_the_movies_that_were_imitated_stand_in_the_record(tmp_path):
+    record(tmp_path / "movies", ("a", "b"), table=False)
+    data = opened(tmp_path / "movies", **KNOWN)
+    rows = list(csv.DictReader(io.StringIO(data_table(data))))
+    assert [(r["name"], r["role"]) for r in rows[:2]] == [("a", "imitated"), ("b", "imitated")]
+    assert rows[0]["sha256"] == sha256(tmp_path / "movies" / "a.tif")
+    assert {r["role"] for r in rows[2:]} == {"train", "validation", "test"}

@@ -116,10 +116,12 @@ def plan(config: DeepStormConfig, facts: Facts) -> Plan:
     step = (multiple(upsampling),) * 2
     patch = plan_patch(config, facts, (26, 26), step)
     batch = config.batch_size or (32 if gpu else 16)
-    ranges = {
+    ranges: dict[str, tuple[object, str]] = {
         name: (tuple(span), "measured in the real frames: those that are simulated alike look the same")
         for name, span in facts.extra.get("simulation", {}).items()
     }
+    if ranges:
+        ranges["brightness"] = ("lognormal", "usual for dyes, and what was measured fits it")
     frames = max(1, facts.counts.get("train", 1))
     made = fill(
         config,

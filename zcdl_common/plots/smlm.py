@@ -39,7 +39,10 @@ def simulated_and_real(compared: Gate) -> Figure:
     apart = [match.quantity for match in compared.matches if not match.ok]
     names = ", ".join(name.removesuffix("_nm") for name in apart)
     style.headline(
-        figure, f"Simulated frames differ in: {names}" if apart else "Simulated frames match real ones"
+        figure,
+        f"Simulated frames differ in: {names}"
+        if apart
+        else "Simulated frames match real ones in all that was measured",
     )
     return figure
 

@@ -8,6 +8,12 @@ from typing import Any
 from zcdl_common.report import words
 from zcdl_common.report.record import Record, how_many
 
+BRIGHTNESS = {
+    "lognormal": "5th to 95th percentile of a log-normal distribution",
+    "exponential": "least and mean of an exponential distribution",
+    "uniform": "uniformly distributed",
+}
+
 
 def material(record: Record) -> list[str]:
     """Sentences on the images: how many, of what kind, how divided, scaled, cut and augmented."""
@@ -25,6 +31,8 @@ def material(record: Record) -> list[str]:
     trained = f"{counts['train']} {unit_s} for training, {counts['validation']} for validation"
     tested = f" and {counts['test']} for testing" if roles["test"] else "; none was kept apart for a test"
     sentences = [f"The data set{about} was divided into {trained}{tested}."]
+    if movies := record.role("imitated"):
+        sentences = _simulated(record, movies, counts)
     sentences.append(words.sentence(str(record.plan.get("split") or "")))
     if record.network and facts:
         sentences.append(_scaling(record))
@@ -32,6 +40,28 @@ def material(record: Record) -> list[str]:
         sentences.append(_patches(config, unit, not record.network or record.network.task.paired))
     sentences.append(_augmentation(record))
     return sentences
+
+
+def _simulated(record: Record, movies: list[Any], counts: Mapping[str, Any]) -> list[str]:
+    """What was simulated, to be like which movies, for networks that learn from that."""
+    config, camera = record.config, (record.facts.get("extra") or {}).get("camera") or {}
+    names = ("density", "photons", "background", "sigma_nm")
+    density, photons, background, width = (" to ".join(f"{v:g}" for v in config[name]) for name in names)
+    spread = BRIGHTNESS[config.get("brightness") or "lognormal"]
+    noise = [f"an offset of {camera['offset']:g} counts", f"{camera['gain']:.3g} counts a photoelectron"]
+    noise += [f"a read noise of {camera['read_noise']:.3g} photoelectrons"]
+    noise += [f"a quantum efficiency of {camera['efficiency']:g}"] * (camera["efficiency"] < 1)
+    noise += ["the excess noise of electron multiplication"] * (camera["excess"] > 1)
+    side = config["upsampling"]
+    return [
+        f"Training frames were simulated anew for every step, to be like {words.many(len(movies), 'movie')}: "
+        f"Gaussian spots, integrated over the pixels, of {density} molecules per µm² and frame with "
+        f"{photons} photons each ({spread}) and a standard deviation of {width} nm, over {background} "
+        "background photons a pixel.",
+        f"The camera ({config['camera']}) was simulated with {words.enumerate_words(noise)}.",
+        f"The map of the network had {side} x {side} pixels a camera pixel.",
+        f"{counts['train']} simulated frames fixed the brightness scale and tuned the classical method.",
+    ]
 
 
 def _images(facts: Mapping[str, Any], unit: str, prefix: str = "") -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from zcdl_common.errors import ConfigError
 from zcdl_common.smlm.camera import PRESETS, Camera
 from zcdl_common.smlm.propose import propose
 from zcdl_common.smlm.simulate import Simulation
@@ -22,6 +25,12 @@ def camera_of(config: Any) -> Camera:
     ConfigError
         A value cannot be.
     """
+    usual = PRESETS[config.camera]
+    if config.em_gain and usual.em_gain == 1 and config.em_gain > 1:
+        raise ConfigError(
+            f"em_gain = {config.em_gain:g}, but camera = {config.camera} does not multiply electrons. Set "
+            "camera to emccd or another EMCCD, or leave em_gain empty."
+        )
     given = {
         "offset": config.camera_offset,
         "gain": config.camera_gain,
@@ -29,7 +38,7 @@ def camera_of(config: Any) -> Camera:
         "read_noise": config.read_noise,
         "quantum_efficiency": config.quantum_efficiency,
     }
-    return replace(PRESETS[config.camera], **{k: v for k, v in given.items() if v is not None})
+    return replace(usual, **{k: v for k, v in given.items() if v is not None})
 
 
 def simulation_of(config: Any, pixel_nm: float, otherwise: Simulation | None = None) -> Simulation:
@@ -47,7 +56,22 @@ def simulation_of(config: Any, pixel_nm: float, otherwise: Simulation | None = N
 
 
 def completed(config: Any, pixel_nm: float, stack: Array) -> Simulation:
-    """The simulation that is asked for, its gaps filled with what real frames TYX tell."""
+    """The simulation that is asked for, its gaps filled with what real frames TYX, in counts, tell.
+
+    Raises
+    ------
+    ConfigError
+        A value cannot be; or the offset of the camera lies above most of the pixels.
+    DataError
+        The frames are too few or too small to be measured.
+    """
+    dark, usual = camera_of(config).offset, float(np.median(stack))
+    if usual < dark:
+        raise ConfigError(
+            f"camera_offset = {dark:g} is what the camera gives without any light, but half of the pixels "
+            f"are darker ({usual:g}). Set camera_offset to the grey value of a frame taken in the dark; if "
+            "the background was subtracted from this movie, take the raw one."
+        )
     if all(getattr(config, name) is not None for name in RANGES):
         return simulation_of(config, pixel_nm)
     return simulation_of(config, pixel_nm, propose(stack, simulation_of(config, pixel_nm)))
