@@ -31,7 +31,9 @@ def test_losses_weights_and_checkpoint_are_written(name, trained):
     assert checkpoint.newest(run.folder / "checkpoint").epoch == 2
     assert {"best", "last"} <= {p.stem for p in run.weights.iterdir()}
     rows = run.files()
-    assert {row["role"] for row in rows} == {"train", "validation", "test"}
+    roles = {row["role"] for row in rows}
+    assert roles - {"imitated"} == {"train", "validation", "test"}
+    assert ("imitated" in roles) == bool(run.network.task.divide), "the movies that were simulated alike"
     assert all(len(row["sha256"]) == 64 for row in rows)
 
 
