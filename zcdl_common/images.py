@@ -144,9 +144,12 @@ class ImageRef:
 
 def movie(frames: Sequence[ImageRef]) -> Iterator[Array]:
     """Pixels (Z)YXC of frames of one file, one after the other; its header is read once."""
-    whole = replace(frames[0], frame=0 if frames[0].frame is None else frames[0].frame).open()
+    if len(frames) == 1:
+        yield frames[0].read()
+        return
+    first = frames[0].open()
     for frame in frames:
-        yield whole.at(frame.frame or 0)[...]
+        yield first.at(frame.frame or 0)[...]
 
 
 def find_images(

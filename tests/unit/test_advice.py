@@ -40,7 +40,11 @@ def advise(
             best=best or Best(),
             curves=curves,
             task=SimpleNamespace(
-                drawn=drawn, needs_target=needs_target, paired=paired, decoding={"prob_thresh": 0.5}
+                drawn=drawn,
+                needs_target=needs_target,
+                input_is_prediction=not needs_target,
+                paired=paired,
+                decoding={"prob_thresh": 0.5},
             ),
         ),
         config=SimpleNamespace(epochs=100 if limit else len(val), time_budget_minutes=limit),

@@ -179,7 +179,7 @@ def test_huge_fields_are_drawn_coarser():
     assert 1 < m < 8 and np.prod(shape) * m**2 <= localised.LARGEST
     assert localised.magnification((20_000, 20_000), PIXEL) == 1
     with pytest.raises(DataError, match="too large"):
-        localised._resolution(of_frames([]), 100, shape, PIXEL)
+        localised._agreement(of_frames([]), 100, shape, PIXEL)
 
 
 # -- drift or chance -------------------------------------------------------------------------------

@@ -226,8 +226,19 @@ def test_boxes_and_points_are_checked(folder):
     sample = folder.samples[0]
     outside = Sample("a", "a", sample.source, Read(Boxes(("cell",), np.array([[0.0, 0, 10, 300]]))))
     assert "boxes-outside-image" in codes(check([outside], task=replace(SEGMENT, name="detect")))
-    points = Sample("a", "a", sample.source, Read(np.array([[3000.0, 2000.0]])))
-    assert codes(check([points], task=replace(SEGMENT, name="localise"))) == {"points-outside-image"}
+
+
+def test_a_table_of_positions_that_cannot_be_used_is_a_finding(folder):
+    class Table:
+        path = Path("a.csv")
+
+        def read(self):
+            raise DataError("99% of the positions in a.csv lie outside the image")
+
+    points = Sample("a", "a", folder.samples[0].source, Table())
+    (found,) = check([points], task=replace(SEGMENT, name="localise")).errors
+    assert found.code == "unreadable" and "outside the image" in found.reason
+    assert "leave target empty" in found.remedy
 
 
 def test_large_sets_are_sampled_and_the_number_is_said(folder, monkeypatch, cells):
