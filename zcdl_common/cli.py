@@ -76,6 +76,29 @@ def _parser() -> argparse.ArgumentParser:
         "run whose predictions they are, else segment",
     )
     compare.add_argument("--axes", default="", help="order of the axes where files do not say, e.g. ZYX")
+    bundle = add("bundle", _bundle, "make a folder for teaching without internet: notebooks, wheels, data")
+    bundle.add_argument(
+        "--out", type=Path, required=True, help="where the bundle goes; an earlier one is renewed"
+    )
+    bundle.add_argument("--platforms", default="windows,macos,linux", help="default: %(default)s")
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    bundle.add_argument(
+        "--python", default=here, help="versions of Python, e.g. 3.11,3.12; default: %(default)s"
+    )
+    bundle.add_argument("--notebooks", default="", help="names, e.g. unet,stardist; default: all")
+    bundle.add_argument(
+        "--data", default="", help="data sets to download, beside those that need no download"
+    )
+    bundle.add_argument(
+        "--runs", type=Path, nargs="+", default=[], help="finished runs for those who come late"
+    )
+    text = (
+        "package index for torch, e.g. a CUDA one; default: CPU builds for Linux, the usual index elsewhere"
+    )
+    bundle.add_argument("--torch-index", help=text)
+    gather = add("gather", _gather, "make a progress sheet of the runs of a class")
+    gather.add_argument("folders", type=Path, nargs="+", help="each holds a folder a participant")
+    gather.add_argument("--out", type=Path, default=Path("progress.csv"), help="default: %(default)s")
     lab = add("lab", _lab, "open JupyterLab on a working copy of the notebooks")
     lab.add_argument("--folder", type=Path, default=Path("zcdl_notebooks"))
     lab.add_argument("--no-open", action="store_true", help="copy the notebooks only")
@@ -209,6 +232,44 @@ def _compare(args: argparse.Namespace) -> None:
     print(f"scored as {network_for(args.task, args.predictions).task.name}")
     rows = compare(args.predictions, args.truth, args.task, args.axes)
     display.table([{k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()} for row in rows])
+
+
+def _bundle(args: argparse.Namespace) -> int:
+    from zcdl_common import bundle
+    from zcdl_common.download import megabytes
+
+    platforms, pythons, notebooks, data = (
+        [word.strip() for word in text.split(",") if word.strip()]
+        for text in (args.platforms, args.python, args.notebooks, args.data)
+    )
+    made = bundle.make(args.out, platforms, pythons, notebooks, data, args.runs, args.torch_index)
+    print()
+    for part in (*made.parts, bundle.whole(made)):
+        print(f"{part.name:<16} {part.files:>5} files {megabytes(part.bytes):>10}")
+    print(flush=True)
+    if bundle.check(args.out):
+        print(f"\nThe teacher reads: {args.out.resolve() / 'START_HERE.txt'}")
+        return 0
+    if made.missing:
+        print(
+            f"\nThe package index has no wheel of {len(made.missing)} packages, without which the notebooks "
+            "cannot be installed there:\n  "
+            + "\n  ".join(made.missing)
+            + "\nLeave that platform or version of "
+            "Python out, or ask your system's administrator for the package index of Python (pypi.org).",
+            file=sys.stderr,
+        )
+    return 1
+
+
+def _gather(args: argparse.Namespace) -> None:
+    from zcdl_common import display
+    from zcdl_common.gather import gather, write
+
+    rows = gather(args.folders)
+    display.table(rows)
+    write(rows, args.out)
+    print(f"\n{len({row['who'] for row in rows})} participants, {len(rows)} runs: {args.out.resolve()}")
 
 
 def _lab(args: argparse.Namespace) -> int:
