@@ -70,7 +70,7 @@ def make(
     ConfigError
         A name is not known, or the folder holds something else.
     RunError
-        A folder is no run.
+        A folder is no run, or two runs have one name.
     DataError
         Data or wheels cannot be fetched.
     """
@@ -84,6 +84,10 @@ def make(
             raise RunError(
                 f"{run} is no finished run: it has no config.yaml or no weights. Name a run folder."
             )
+    if len({run.resolve().name for run in runs}) < len(runs):
+        raise RunError(
+            "Two of the finished runs have the same name: one would cover the other. Rename a folder."
+        )
 
     folder.mkdir(parents=True, exist_ok=True)
     _kit(folder, wanted)  # first of all: by START_HERE.txt an unfinished bundle is known and goes on

@@ -148,6 +148,11 @@ def test_wrong_names_are_told_before_anything_is_made(tmp_path):
         bundle.make(out, ["linux"], notebooks=["unet"], data=["nucleii"])
     with pytest.raises(RunError, match="no finished run"):
         bundle.make(out, ["linux"], notebooks=["unet"], runs=[tmp_path])
+    for name in ("a", "b"):
+        (tmp_path / name / "run" / "weights").mkdir(parents=True)
+        (tmp_path / name / "run" / "config.yaml").touch()
+    with pytest.raises(RunError, match="the same name"):
+        bundle.make(out, ["linux"], notebooks=["unet"], runs=[tmp_path / "a/run", tmp_path / "b/run"])
     assert not out.exists()
     (tmp_path / "mine.txt").touch()
     with pytest.raises(ConfigError, match="holds other files"):

@@ -60,7 +60,8 @@ def names(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-ZCDL = sorted({line for page in PAGES.values() for line in commands(page, "zcdl")})
+TEACHING = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+ZCDL = sorted({line for page in (*PAGES.values(), TEACHING) for line in commands(page, "zcdl")})
 
 
 def subcommands() -> set[str]:

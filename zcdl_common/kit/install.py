@@ -47,6 +47,8 @@ def main(goal: Path) -> None:
             f"This Python is {version}; for {system} this bundle serves {', '.join(known) or 'none'}. "
             "START_HERE.txt says where Python comes from."
         )
+    if system == "windows" and len(str(goal)) > 60:  # files in packages have up to 167 letters, Windows 259
+        sys.exit(f"{goal} is too long a path for Windows. Name a shorter one: install.bat C:\\zcdl_workshop")
     print("1 of 4: is the bundle whole?", flush=True)
     if subprocess.call([sys.executable, str(BUNDLE / "check.py"), system]):
         sys.exit("Nothing was installed. Copy the bundle again, or ask the teacher.")
