@@ -1,8 +1,9 @@
-"""Open one package in the environment at hand, which need hold no more than a reader and its backend.
+"""Open packages in the environment at hand, which need hold no more than a reader and its backend.
 
-    python -I tools/open_package.py {core,spec,onnx,torchscript} package.zip
+    python -I tools/open_package.py {core,spec,onnx,torchscript,saved_model} package.zip ...
 
-`check_readers.py` calls this; it prints a line of JSON.
+`compatibility.py` calls this; it prints a line of JSON for each package. The oldest engine needs
+Python 3.7, so nothing newer is used here.
 """
 
 from __future__ import annotations
@@ -10,11 +11,16 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tempfile
 import zipfile
-from importlib import metadata, util
+from importlib import util
 from typing import Any
 
-SHOWN = ("bioimageio.core", "bioimageio.spec", "torch", "onnxruntime", "pydantic", "numpy")
+SHOWN = (
+    *("bioimageio.core", "bioimageio.spec", "torch", "onnxruntime", "tensorflow-cpu", "tensorflow"),
+    *("keras", "pydantic", "numpy"),
+)
+FORMATS = {"onnx": "onnx", "torchscript": "torchscript", "saved_model": "tensorflow_saved_model_bundle"}
 
 
 def spec(package: str) -> list[dict[str, str]]:
@@ -23,7 +29,9 @@ def spec(package: str) -> list[dict[str, str]]:
 
     summary = load_description(package).validation_summary
     # newer readers keep "passed" for what was executed too
-    return [_row("rdf.yaml", summary.status in ("passed", "valid-format"), _errors(summary))]
+    row = _row("rdf.yaml", summary.status in ("passed", "valid-format"), _errors(summary))
+    filled = getattr(summary, "metadata_completeness", None)
+    return [row if filled is None else {**row, "completeness": f"{filled:.2f}"}]
 
 
 def core(package: str) -> list[dict[str, str]]:
@@ -56,30 +64,55 @@ def run(package: str, name: str) -> list[dict[str, str]]:
 
     with zipfile.ZipFile(package) as archive:
         record = yaml.safe_load(archive.read("rdf.yaml"))
+        if name not in record["weights"]:
+            return []
         weights = archive.read(record["weights"][name]["source"])
         tensors = [*record["inputs"], *record["outputs"]]
         files = [archive.read(tensor["test_tensor"]["source"]) for tensor in tensors]
-    raw, *wanted = (np.load(io.BytesIO(file)) for file in files)
-    scaled = process(raw, record["inputs"][0])
-    if name == "onnx":
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(weights, providers=["CPUExecutionProvider"])
-        outputs = session.run(None, {session.get_inputs()[0].name: scaled})
-    else:
-        import torch
-
-        with torch.no_grad():
-            made = torch.jit.load(io.BytesIO(weights))(torch.from_numpy(scaled))
-        outputs = [tensor.numpy() for tensor in (made if isinstance(made, tuple) else (made,))]
+    raw, *wanted = [np.load(io.BytesIO(file)) for file in files]
+    engine = {"onnx": _onnx, "torchscript": _torchscript}.get(name, _saved_model)
+    outputs = engine(weights, process(raw, record["inputs"][0]))
+    if len(outputs) != len(wanted):
+        return [_row(name, False, f"{len(outputs)} outputs, the description names {len(wanted)}")]
     stated = record["config"]["bioimageio"]["reproducibility_tolerance"][0]
-    rows = []
-    for tensor, output, expected in zip(record["outputs"], outputs, wanted, strict=True):
-        difference = np.abs(process(output, tensor) - expected)
+    passed, notes = True, []
+    for tensor, output, expected in zip(record["outputs"], outputs, wanted):  # noqa: B905
+        made = process(output, tensor)
+        if made.shape != expected.shape:
+            return [_row(name, False, f"{tensor['id']} has the shape {made.shape}, not {expected.shape}")]
+        difference = np.abs(made - expected)
         allowed = stated["absolute_tolerance"] + stated["relative_tolerance"] * np.abs(expected)
-        note = f"{tensor['id']} differs by at most {difference.max():.1e}"
-        rows.append(_row(name, bool((difference <= allowed).all()), note))
-    return rows
+        passed = passed and bool((difference <= allowed).all())
+        notes.append(f"{tensor['id']} differs by at most {difference.max():.1e}")
+    return [_row(name, passed, "; ".join(notes))]
+
+
+def _onnx(weights: bytes, image: Any) -> list[Any]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(weights, providers=["CPUExecutionProvider"])
+    return list(session.run(None, {session.get_inputs()[0].name: image}))
+
+
+def _torchscript(weights: bytes, image: Any) -> list[Any]:
+    import torch
+
+    with torch.no_grad():
+        made = torch.jit.load(io.BytesIO(weights))(torch.from_numpy(image))
+    return [tensor.numpy() for tensor in (made if isinstance(made, tuple) else (made,))]
+
+
+def _saved_model(weights: bytes, image: Any) -> list[Any]:
+    """As Java's engines do: a session, its tag and its signature."""
+    import tensorflow
+
+    old = tensorflow.compat.v1
+    with tempfile.TemporaryDirectory() as folder, old.Session(graph=old.Graph()) as session:
+        zipfile.ZipFile(io.BytesIO(weights)).extractall(folder)
+        signature = old.saved_model.loader.load(session, ["serve"], folder).signature_def["serving_default"]
+        (source,) = signature.inputs.values()
+        targets = [signature.outputs[key].name for key in sorted(signature.outputs)]
+        return list(session.run(targets, {source.name: image}))
 
 
 def process(array: Any, tensor: dict[str, Any]) -> Any:
@@ -103,15 +136,35 @@ def process(array: Any, tensor: dict[str, Any]) -> Any:
         elif step["id"] == "scale_linear":
             array = array * how["gain"] + how["offset"]
         else:
-            raise SystemExit(f"open_package.py does not know the step {step['id']}")
+            raise ValueError(f"open_package.py does not know the step {step['id']}")
     return np.asarray(array, np.float32)
 
 
-if __name__ == "__main__":
-    way, path = sys.argv[1:]
+def holds() -> str:
+    """Versions of what is in this environment."""
+    try:
+        from importlib import metadata
+    except ImportError:  # Python 3.7
+        import importlib_metadata as metadata
+
+    versions = {str(held.metadata["Name"]).lower(): held.version for held in metadata.distributions()}
+    named = [f"{name} {versions[name]}" for name in SHOWN if name in versions]
+    return ", ".join([f"Python {sys.version.split()[0]}", *named])
+
+
+def main(way: str, packages: list[str]) -> None:
+    """A line of JSON a package: what the environment holds, and a row a weight format."""
     if util.find_spec("zcdl_common"):
         raise SystemExit("zcdl_common is installed here, so this would prove nothing")
-    found = {"core": core, "spec": spec}[way](path) if way in ("core", "spec") else run(path, way)
-    versions = {str(held.metadata["Name"]).lower(): held.version for held in metadata.distributions()}
-    holds = [f"Python {sys.version.split()[0]}", *(f"{n} {versions[n]}" for n in SHOWN if n in versions)]
-    print(json.dumps({"holds": ", ".join(holds), "rows": found}))
+    reader = {"core": core, "spec": spec}.get(way, lambda package: run(package, FORMATS[way]))
+    for package in packages:
+        try:
+            rows = reader(package)
+        except Exception as error:  # whatever a reader stumbles over is its answer
+            text = " ".join(str(error).split())[:200]
+            rows = [_row(FORMATS.get(way, "rdf.yaml"), False, f"{type(error).__name__}: {text}")]
+        print(json.dumps({"package": package, "holds": holds(), "rows": rows}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

@@ -151,3 +151,9 @@ CASES = {
     },
 }
 """Parameters by network and dimension. A network without an entry fails the contract."""
+
+FORMATS = {
+    "torch": ("pytorch_state_dict", "torchscript", "onnx"),
+    "tensorflow": ("onnx", "keras_hdf5", "tensorflow_saved_model_bundle"),
+}
+"""Weight formats of a package, by backend."""

@@ -4,7 +4,7 @@ import signal
 
 import numpy as np
 import pytest
-from cases import CASES
+from cases import CASES, FORMATS
 
 from zcdl_common import checkpoint, networks, predict, session
 from zcdl_common.export.from_run import as_run
@@ -94,7 +94,7 @@ def test_export_passes_and_opens_as_a_run_again(name, dimension, trained, tmp_pa
     run, data = trained(name, case(name, dimension))
     exported = session.export(run, say=lambda text: None)
     assert exported.path.exists()
-    assert exported.tests
+    assert {row["format"] for row in exported.tests} == set(FORMATS[run.network.backend])
     assert all(row["passed"] for row in exported.tests)
     again = open_run(as_run(exported.path, tmp_path))
     image = data.split.test[0].source.read()

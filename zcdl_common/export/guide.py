@@ -70,7 +70,7 @@ def where_it_opens(info: PackageInfo, formats: Sequence[str], file: str = "") ->
                 or "-",
             )
         )
-    if single and len(info.step) == 2 and "torchscript" in formats:
+    if not qupath_stops(len(info.step), len(info.outputs), formats):
         rows.append(
             Row(
                 "QuPath with the Bioimage Model Zoo extension",
@@ -96,6 +96,24 @@ def where_it_opens(info: PackageInfo, formats: Sequence[str], file: str = "") ->
         )
     )
     return rows
+
+
+def qupath_stops(space: int, outputs: int, formats: Sequence[str]) -> str:
+    """Why QuPath's extension cannot run a model; empty where it can.
+
+    Parameters
+    ----------
+    space
+        Number of spatial axes: 2 or 3.
+    outputs
+        Number of tensors that the model returns.
+    """
+    reasons = [
+        "QuPath's extension takes 2D images, no volumes" if space != 2 else "",
+        "QuPath's extension takes one output" if outputs != 1 else "",
+        "QuPath's extension runs TorchScript alone" if "torchscript" not in formats else "",
+    ]
+    return "; ".join(filter(None, reasons))
 
 
 def table(rows: Sequence[Row]) -> str:
